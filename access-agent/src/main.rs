@@ -1,0 +1,2 @@
+//! keelson-access
+fn main() {}

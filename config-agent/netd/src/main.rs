@@ -1,0 +1,2 @@
+//! keelson-netd
+fn main() {}

@@ -1,0 +1,2 @@
+//! keelson-config
+fn main() {}

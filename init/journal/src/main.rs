@@ -1,0 +1,2 @@
+//! keelson-journald
+fn main() {}

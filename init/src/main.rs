@@ -1,0 +1,2 @@
+//! keelson-init
+fn main() {}

@@ -1,0 +1,1 @@
+//! keelson-os-build

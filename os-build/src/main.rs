@@ -1,0 +1,2 @@
+//! keelson-os-build
+fn main() {}

@@ -1,0 +1,2 @@
+//! keelson-oci
+fn main() {}

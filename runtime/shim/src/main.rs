@@ -1,0 +1,2 @@
+//! keelson-shim
+fn main() {}

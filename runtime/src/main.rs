@@ -1,0 +1,2 @@
+//! keelson-runtimed
+fn main() {}

@@ -1,0 +1,2 @@
+//! keelson-update
+fn main() {}
