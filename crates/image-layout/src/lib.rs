@@ -1,1 +1,23 @@
-//! keelson-image-layout
+//! What the image builder writes, the boot program expects and the update agent changes: names, numbers and
+//! records, as pure values. Nothing here touches a device, a file or the clock.
+//!
+//! The bytes are described in `docs/formats/`; installed machines keep them for years, so fields are only appended.
+
+pub mod boot_entry;
+pub mod facts;
+pub mod fuzz;
+pub mod partitions;
+pub mod paths;
+pub mod release;
+pub mod slot;
+pub mod slot_state;
+pub mod users;
+pub mod verity;
+
+pub use boot_entry::{Counter, EntryName};
+pub use facts::{BootFacts, Disk, StateMount};
+pub use partitions::Part;
+pub use release::Release;
+pub use slot::Slot;
+pub use slot_state::{Reason, SlotRecord, SlotState, State};
+pub use verity::RootHash;

@@ -1,0 +1,64 @@
+//! Absolute paths the system's programs agree on.
+
+/// The release description in the initramfs and in the root.
+pub const RELEASE: &str = "/keelson/release.json";
+/// Order of modules the initramfs always loads, one name a line.
+pub const INITRD_MODULES: &str = "/keelson/modules";
+/// Where the programs are.
+pub const PROGRAMS: &str = "/usr/bin";
+/// PID 1 of the real root.
+pub const INIT: &str = "/usr/bin/keelson-init";
+/// Unit files.
+pub const UNITS: &str = "/usr/lib/keelson/units";
+/// What `/etc` is filled with before configuration is applied.
+pub const ETC_BASE: &str = "/usr/share/keelson/etc";
+/// Kernel modules, one directory per release.
+pub const MODULES: &str = "/usr/lib/modules";
+/// Repairs the state partition, bounded in time.
+pub const E2FSCK: &str = "/usr/sbin/e2fsck.static";
+
+/// Run-time directory of the system.
+pub const RUN: &str = "/run/keelson";
+/// What the initramfs found and did, JSON ([`crate::BootFacts`]).
+pub const BOOT_FACTS: &str = "/run/keelson/boot.json";
+/// PID 1's control socket.
+pub const CONTROL: &str = "/run/keelson/control";
+/// Readiness datagrams (`NOTIFY_SOCKET`).
+pub const NOTIFY: &str = "/run/keelson/notify";
+/// The configuration in force, JSON.
+pub const MACHINE_CONFIG: &str = "/run/keelson/config/machine.json";
+/// How applying the configuration went, JSON.
+pub const CONFIG_STATUS: &str = "/run/keelson/config/status.json";
+/// Secret values, one file each, for the one program that needs it.
+pub const RUN_SECRETS: &str = "/run/keelson/secrets";
+/// The engine's API.
+pub const ENGINE_SOCKET: &str = "/run/docker.sock";
+/// Journal: native protocol.
+pub const JOURNAL_NATIVE: &str = "/run/systemd/journal/socket";
+/// Journal: standard output of services.
+pub const JOURNAL_STDOUT: &str = "/run/systemd/journal/stdout";
+/// Journal: syslog datagrams (`/dev/log` points here).
+pub const JOURNAL_SYSLOG: &str = "/run/systemd/journal/dev-log";
+/// The resolver's record socket.
+pub const RESOLVER_SOCKET: &str = "/run/keelson/netd/resolver.sock";
+
+/// The state partition.
+pub const STATE: &str = "/state";
+/// Format of the state tree.
+pub const STATE_LAYOUT: &str = "/state/layout";
+/// Machine id, 32 hexadecimal digits.
+pub const MACHINE_ID: &str = "/state/machine/id";
+/// Seed of the kernel's generator.
+pub const MACHINE_SEED: &str = "/state/machine/seed";
+/// Last saved time, seconds since 1970.
+pub const CLOCK: &str = "/state/machine/clock";
+/// Configuration generations.
+pub const CONFIG: &str = "/state/config";
+/// Secret values that survive a reboot.
+pub const SECRETS: &str = "/state/secrets";
+/// Boot history.
+pub const BOOT: &str = "/state/boot";
+/// Journal store.
+pub const JOURNAL: &str = "/state/journal";
+/// Engine store.
+pub const CONTAINERS: &str = "/state/containers";
