@@ -1,1 +1,6 @@
-//! keelson-sys
+//! The only unsafe code of the system: what rustix and nix cannot do safely, one subject per file.
+//!
+//! A wrapper here turns kernel numbers into named errors, states why each unsafe block holds, and decides nothing.
+//! Code that rustix or nix already covers does not belong here.
+
+pub mod passed_fds;
