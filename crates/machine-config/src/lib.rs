@@ -1,1 +1,29 @@
-//! keelson-machine-config
+//! What an operator may ask of a machine: the native document, its rules and its typed form.
+//!
+//! Pure: bytes in, a [`MachineConfig`] or diagnostics out. It must never open a file, a socket or
+//! a device, except that [`SecretRef::read`] reads the one file that holds its value.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod model;
+pub mod secret;
+pub mod value;
+
+pub use model::{
+    Capabilities, Container, EnvValue, Group, Limits, MachineConfig, Mount, MountKind, NamespaceMode, Namespaces,
+    NetworkMode, Policy, Reapply, Registry, RestartPolicy, Ssh, System, Time, User, Volume,
+};
+pub use secret::{Secret, SecretRef, SecretValues};
+pub use value::{
+    Bytes, CaBundle, Capability, Cpus, Hostname, ImageRef, Name, Protocol, PublishedPort, RegistryHost, Server, Span,
+    SshKey,
+};
+
+/// Version of the native document and of `machine.json` that this crate reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// Where the effective configuration of this boot lies (JSON of [`MachineConfig`]).
+pub const MACHINE_JSON: &str = "/run/keelson/config/machine.json";
+
+/// Where the values of secrets lie at run time, one file (0600) per secret.
+pub const SECRETS_DIR: &str = "/run/keelson/secrets";

@@ -1,0 +1,159 @@
+//! The validated configuration of one machine, as its programs read it from `machine.json`.
+//!
+//! A value of these types has passed every rule of the native document. Reading JSON ignores
+//! unknown fields, so that an older program can read what a newer one wrote; secrets appear as
+//! [`SecretRef`] only.
+
+mod container;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use container::{
+    Capabilities, Container, EnvValue, Limits, Mount, MountKind, NamespaceMode, Namespaces, NetworkMode, RestartPolicy,
+};
+
+use crate::secret::SecretRef;
+use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey};
+
+/// All of it. `Default` is the machine without a document: nothing open, no containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineConfig {
+    /// Version of this shape, [`crate::SCHEMA`].
+    pub schema: u32,
+    /// The machine itself.
+    #[serde(default)]
+    pub system: System,
+    /// Declared users beside the built-in operator `core`.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// SSH access of `core`.
+    #[serde(default)]
+    pub ssh: Ssh,
+    /// Clock.
+    #[serde(default)]
+    pub time: Time,
+    /// Registries by host as image references name them.
+    #[serde(default)]
+    pub registries: BTreeMap<RegistryHost, Registry>,
+    /// Named volumes that containers may mount.
+    #[serde(default)]
+    pub volumes: BTreeMap<Name, Volume>,
+    /// Containers to keep running, by name.
+    #[serde(default)]
+    pub containers: BTreeMap<Name, Container>,
+    /// What later documents may do.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self {
+            schema: crate::SCHEMA,
+            system: System::default(),
+            users: Vec::new(),
+            ssh: Ssh::default(),
+            time: Time::default(),
+            registries: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+/// `[system]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// Host name; `None` leaves the choice to the source's metadata or the machine id.
+    #[serde(default)]
+    pub hostname: Option<Hostname>,
+}
+
+/// `[[user]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Login name.
+    pub name: Name,
+    /// Groups that make the user an operator; without one the user may only look.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// Keys that may log in as this user.
+    #[serde(default)]
+    pub ssh_keys: Vec<SshKey>,
+}
+
+/// A group a declared user may join. Each makes its members operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// `wheel`.
+    Wheel,
+    /// `sudo`.
+    Sudo,
+    /// `docker`.
+    Docker,
+}
+
+/// `[ssh]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ssh {
+    /// Keys that may log in as `core`. The SSH port opens only if this or a user has a key.
+    #[serde(default)]
+    pub keys: Vec<SshKey>,
+}
+
+/// `[time]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Time {
+    /// SNTP servers in order of preference. Empty: those of the DHCP lease.
+    #[serde(default)]
+    pub servers: Vec<Server>,
+}
+
+/// `[registry."HOST"]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Speak HTTP instead of HTTPS.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// Name to authenticate with.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Password to authenticate with; present exactly when `username` is.
+    #[serde(default)]
+    pub password: Option<SecretRef>,
+    /// Certificates to trust for this registry beside the built-in ones.
+    #[serde(default)]
+    pub ca: Option<CaBundle>,
+    /// Registries to ask first, in order.
+    #[serde(default)]
+    pub mirrors: Vec<RegistryHost>,
+}
+
+/// `[volume.NAME]`. Nothing can be said about a volume yet except that it exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {}
+
+/// `[policy]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Which later document may replace this one.
+    #[serde(default)]
+    pub reapply: Reapply,
+}
+
+/// Which document found at a later boot is applied. Others are reported, not applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reapply {
+    /// None: the first document stays for good.
+    Never,
+    /// A changed document from the source that gave the first one.
+    #[default]
+    SameSource,
+    /// A document from any source.
+    Any,
+}
