@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::{Reason, SlotRecord, SlotState, State};
+use crate::slot::Slot;
 
 /// Bytes of one copy.
 pub const COPY_BYTES: usize = 4096;
@@ -121,6 +122,8 @@ impl SlotState {
         body.extend(self.min_reader.to_le_bytes());
         body.extend(self.seq.to_le_bytes());
         self.slots.iter().for_each(|slot| slot.put(&mut body));
+        body.extend([self.last_booted.map_or(0, |slot| slot.index() as u8 + 1), 0, 0, 0]);
+        body.extend(self.counted_trace.to_le_bytes());
         let mut copy = [0; COPY_BYTES];
         copy.iter_mut().zip(&body).for_each(|(to, from)| *to = *from);
         let (head, tail) = copy.split_at_mut(CRC_AT);
@@ -157,6 +160,12 @@ impl SlotState {
             min_reader,
             seq,
             slots: [fields.slot()?, fields.slot()?],
+            last_booted: match fields.take::<4>() {
+                [1, ..] => Some(Slot::A),
+                [2, ..] => Some(Slot::B),
+                _ => None,
+            },
+            counted_trace: u64::from_le_bytes(fields.take()),
         })
     }
 }
@@ -199,6 +208,13 @@ mod tests {
         assert_eq!(copy[120], 3);
         assert_eq!(copy[152], 3, "slot B begins after 132 bytes");
         assert!(copy[284..4092].iter().all(|byte| *byte == 0));
+        let booted = SlotState {
+            last_booted: Some(Slot::B),
+            counted_trace: 7,
+            ..sample()
+        };
+        assert_eq!(booted.encode()[284..296], [2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(SlotState::decode(&booted.encode()), Ok(booted));
     }
 
     #[test]

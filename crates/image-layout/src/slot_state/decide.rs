@@ -13,11 +13,12 @@ pub fn successor(state: &SlotState) -> SlotState {
     }
 }
 
-/// The record after a slot reached `boot-complete`; `None` when it says so already.
+/// The record after a slot reached `boot-complete`; `None` when it says so already. A good slot that lost tries keeps
+/// what is left: reaching `boot-complete` again does not undo a failure that comes after it.
 #[must_use]
 pub fn mark_good(state: &SlotState, slot: Slot, tries: u8) -> Option<SlotState> {
     let current = state.slot(slot);
-    if current.state == State::Good && current.tries == tries && current.reason == Reason::None {
+    if current.state == State::Good {
         return None;
     }
     let mut next = successor(state);
@@ -49,5 +50,19 @@ mod tests {
         );
         assert_eq!(marked.map(|state| state.slot(Slot::A).state), Some(State::Trial));
         assert_eq!(marked.and_then(|state| mark_good(state, Slot::B, 3)), None);
+    }
+
+    #[test]
+    fn a_good_slot_does_not_get_its_tries_back_by_booting() {
+        let failed = SlotRecord {
+            state: State::Good,
+            tries: 1,
+            reason: Reason::Corruption,
+            ..SlotRecord::EMPTY
+        };
+        assert_eq!(
+            mark_good(&SlotState::new([failed, SlotRecord::EMPTY]), Slot::A, 3),
+            None
+        );
     }
 }

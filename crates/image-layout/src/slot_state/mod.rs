@@ -4,6 +4,7 @@
 //!
 //! Bytes: `docs/formats/slot-state.md`. Decisions on top of the record: [`decide`].
 
+pub mod boot;
 mod bytes;
 pub mod decide;
 
@@ -113,6 +114,24 @@ pub struct SlotState {
     pub seq: u64,
     /// Slot A, slot B.
     pub slots: [SlotRecord; 2],
+    /// The slot a boot was last begun from: the one a trace found later belongs to.
+    pub last_booted: Option<Slot>,
+    /// Number of the newest trace of a failure that was counted already; 0 if none was.
+    pub counted_trace: u64,
+}
+
+/// What the two copies hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A record this release may read and write.
+    Record(Current),
+    /// A record only newer releases may write: it is left alone.
+    Newer {
+        /// The format it asks for.
+        min_reader: u16,
+    },
+    /// Neither copy decodes.
+    Nothing,
 }
 
 /// Which copy holds the record in force, and what that copy says.
@@ -132,6 +151,8 @@ impl SlotState {
             min_reader: FORMAT,
             seq: 1,
             slots,
+            last_booted: None,
+            counted_trace: 0,
         }
     }
 
@@ -158,6 +179,17 @@ impl SlotState {
     #[must_use]
     pub fn any_good(&self) -> bool {
         self.slots.iter().any(|slot| slot.state == State::Good)
+    }
+
+    /// What the two copies as read hold. One copy of a newer format is enough to leave both alone.
+    #[must_use]
+    pub fn find(copy0: &[u8], copy1: &[u8]) -> Found {
+        for copy in [copy0, copy1] {
+            if let Err(DecodeError::TooNew { min_reader }) = SlotState::decode(copy) {
+                return Found::Newer { min_reader };
+            }
+        }
+        SlotState::newest(copy0, copy1).map_or(Found::Nothing, Found::Record)
     }
 
     /// The record in force, out of the two copies as read. `None` if neither decodes.
@@ -207,6 +239,19 @@ mod tests {
             let found = SlotState::newest(&first, &second).map(|current| (current.state.seq, current.next_copy));
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn a_copy_of_a_newer_format_is_never_overwritten() {
+        let newer = SlotState {
+            min_reader: FORMAT + 1,
+            ..SlotState::new([SlotRecord::EMPTY, SlotRecord::EMPTY])
+        };
+        for (first, second) in [(newer.encode(), with_seq(9)), (with_seq(9), newer.encode())] {
+            let found = SlotState::find(&first, &second);
+            assert_eq!(found, Found::Newer { min_reader: FORMAT + 1 });
+        }
+        assert_eq!(SlotState::find(&[], &[]), Found::Nothing);
     }
 
     #[test]
