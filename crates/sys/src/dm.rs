@@ -106,7 +106,8 @@ impl Control {
     /// # Errors
     /// [`DmError::Refused`] when the target refuses its parameters.
     pub fn load(&self, device: &str, target: Target<'_>) -> Result<(), DmError> {
-        self.call::<LOAD>("load the table of", device, READ_ONLY, Some(target)).map(drop)
+        self.call::<LOAD>("load the table of", device, READ_ONLY, Some(target))
+            .map(drop)
     }
 
     /// Makes the loaded table live. A mounted file system is not frozen: meant for read-only devices.
@@ -114,7 +115,8 @@ impl Control {
     /// # Errors
     /// [`DmError::Refused`].
     pub fn activate(&self, device: &str) -> Result<(), DmError> {
-        self.call::<SUSPEND>("activate", device, READ_ONLY | SKIP_LOCKFS, None).map(drop)
+        self.call::<SUSPEND>("activate", device, READ_ONLY | SKIP_LOCKFS, None)
+            .map(drop)
     }
 
     /// The target's status line, for instance `V` (verified so far) or `C` (corrupt) for verity.
@@ -122,7 +124,8 @@ impl Control {
     /// # Errors
     /// [`DmError::Refused`].
     pub fn status(&self, device: &str) -> Result<String, DmError> {
-        self.call::<TABLE_STATUS>("read the status of", device, 0, None).map(|packet| packet.status())
+        self.call::<TABLE_STATUS>("read the status of", device, 0, None)
+            .map(|packet| packet.status())
     }
 
     /// Removes a device that nobody has open.
@@ -141,7 +144,9 @@ impl Control {
         flags: u32,
         target: Option<Target<'_>>,
     ) -> Result<Packet, DmError> {
-        let too_long = || DmError::TooLong { device: device.to_owned() };
+        let too_long = || DmError::TooLong {
+            device: device.to_owned(),
+        };
         let mut packet = Packet::new(device, flags, target).ok_or_else(too_long)?;
         // SAFETY: the opcode is a device-mapper command, whose argument is a `struct dm_ioctl`; the packet is laid out
         // as one, aligned to 8, and says its true size in `data_size`, which bounds what the kernel reads and writes.
@@ -211,7 +216,9 @@ mod tests {
             kind: "verity",
             params: "1 2",
         };
-        let packet = Packet::new("root", READ_ONLY, Some(target)).map(|packet| packet.0).unwrap();
+        let packet = Packet::new("root", READ_ONLY, Some(target))
+            .map(|packet| packet.0)
+            .unwrap();
         assert_eq!(packet[0..4], 4u32.to_ne_bytes());
         assert_eq!(packet[12..16], 2048u32.to_ne_bytes());
         assert_eq!(packet[16..20], 312u32.to_ne_bytes());

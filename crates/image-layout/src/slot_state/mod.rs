@@ -124,7 +124,7 @@ pub struct SlotState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A record this release may read and write.
-    Record(Current),
+    Record(Box<Current>),
     /// A record only newer releases may write: it is left alone.
     Newer {
         /// The format it asks for.
@@ -189,7 +189,7 @@ impl SlotState {
                 return Found::Newer { min_reader };
             }
         }
-        SlotState::newest(copy0, copy1).map_or(Found::Nothing, Found::Record)
+        SlotState::newest(copy0, copy1).map_or(Found::Nothing, |current| Found::Record(Box::new(current)))
     }
 
     /// The record in force, out of the two copies as read. `None` if neither decodes.
