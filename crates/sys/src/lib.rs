@@ -3,10 +3,15 @@
 //! A wrapper here turns kernel numbers into named errors, states why each unsafe block holds, and decides nothing.
 //! Code that rustix or nix already covers does not belong here.
 
-pub mod netlink;
 pub mod block;
+pub mod cgroup_device;
+pub mod clone3;
 pub mod dm;
 pub mod entropy;
+pub mod exec_attributes;
 pub mod ext4;
+pub mod mount_attr;
+pub mod netlink;
 pub mod passed_fds;
+pub mod seccomp_filter;
 pub mod watchdog;
