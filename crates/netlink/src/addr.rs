@@ -46,7 +46,15 @@ impl Address {
     /// A lasting address.
     pub fn new(link: u32, ip: impl Into<IpAddr>, prefix: u8) -> Self {
         let ip = ip.into();
-        Self { link, ip, prefix, valid: FOREVER, preferred: FOREVER, scope: 0, tentative: false }
+        Self {
+            link,
+            ip,
+            prefix,
+            valid: FOREVER,
+            preferred: FOREVER,
+            scope: 0,
+            tentative: false,
+        }
     }
 }
 
@@ -57,7 +65,9 @@ impl RouteSocket {
     /// As [`crate::socket::Socket::query`].
     pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
         let message = Message::new(GETADDR, flags::DUMP, "list addresses", &[0; 8]);
-        self.query(&message, |kind, body| (kind == NEWADDR).then(|| parse_address(body)).flatten())
+        self.query(&message, |kind, body| {
+            (kind == NEWADDR).then(|| parse_address(body)).flatten()
+        })
     }
 
     /// Gives a link an address, or renews the lifetimes of one it has. IPv6 addresses are used at
@@ -87,7 +97,8 @@ pub fn add_message(address: &Address) -> Message {
     let flags = flags::CREATE | flags::REPLACE;
     let mut message = Message::new(NEWADDR, flags, what, &ifaddr(address));
     let body = &mut message.body;
-    body.attr(IFA_LOCAL, &octets(address.ip)).attr(IFA_ADDRESS, &octets(address.ip));
+    body.attr(IFA_LOCAL, &octets(address.ip))
+        .attr(IFA_ADDRESS, &octets(address.ip));
     match address.ip {
         IpAddr::V4(ip) if address.prefix < 31 => {
             body.attr(IFA_BROADCAST, &broadcast(ip, address.prefix).octets());
@@ -162,7 +173,15 @@ pub fn parse_address(body: &[u8]) -> Option<Address> {
         }
     }
     let tentative = bits & FLAG_TENTATIVE != 0;
-    Some(Address { link, ip: local.or(remote)?, prefix, valid, preferred, scope, tentative })
+    Some(Address {
+        link,
+        ip: local.or(remote)?,
+        prefix,
+        valid,
+        preferred,
+        scope,
+        tentative,
+    })
 }
 
 #[cfg(test)]
@@ -171,7 +190,12 @@ mod tests {
 
     #[test]
     fn broadcast_is_the_last_address() {
-        let table = [(24, "10.1.2.255"), (30, "10.1.2.7"), (0, "255.255.255.255"), (32, "10.1.2.5")];
+        let table = [
+            (24, "10.1.2.255"),
+            (30, "10.1.2.7"),
+            (0, "255.255.255.255"),
+            (32, "10.1.2.5"),
+        ];
         for (prefix, expected) in table {
             assert_eq!(broadcast(Ipv4Addr::new(10, 1, 2, 5), prefix).to_string(), expected);
         }

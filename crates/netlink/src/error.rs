@@ -74,9 +74,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
-            Self::Open { source, .. } | Self::Send { source, .. } | Self::Receive { source, .. } => {
-                Some(*source)
-            }
+            Self::Open { source, .. } | Self::Send { source, .. } | Self::Receive { source, .. } => Some(*source),
             Self::Namespace(errno) => Some(*errno),
             _ => None,
         }

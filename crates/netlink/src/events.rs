@@ -69,7 +69,9 @@ impl EventSocket {
             | group::IPV6_ADDRESS
             | group::IPV6_ROUTE
             | group::ND_USEROPT;
-        Ok(Self { fd: open_bound(Family::Route, groups)? })
+        Ok(Self {
+            fd: open_bound(Family::Route, groups)?,
+        })
     }
 
     /// Opens a socket for the network namespace `namespace` refers to.
@@ -94,7 +96,10 @@ impl EventSocket {
                 Err(Errno::INTR) => {}
                 Err(Errno::NOBUFS) => events.push(Event::Lost),
                 Err(source) => {
-                    return Err(Error::Receive { what: "listen for events".into(), source });
+                    return Err(Error::Receive {
+                        what: "listen for events".into(),
+                        source,
+                    });
                 }
             }
         }

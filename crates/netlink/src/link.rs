@@ -170,7 +170,9 @@ impl RouteSocket {
     /// As [`crate::socket::Socket::query`].
     pub fn links(&mut self) -> Result<Vec<Link>, Error> {
         let message = Message::new(GETLINK, flags::DUMP, "list links", &ifinfo(0, 0, 0));
-        self.query(&message, |kind, body| (kind == NEWLINK).then(|| parse_link(body)).flatten())
+        self.query(&message, |kind, body| {
+            (kind == NEWLINK).then(|| parse_link(body)).flatten()
+        })
     }
 
     /// The link with this name; None if there is none.
@@ -199,7 +201,8 @@ impl RouteSocket {
     /// [`Error::NoLink`].
     pub fn index_of(&mut self, name: &str) -> Result<u32, Error> {
         let link = self.link(name)?;
-        link.map(|link| link.index).ok_or_else(|| Error::NoLink { name: name.to_owned() })
+        link.map(|link| link.index)
+            .ok_or_else(|| Error::NoLink { name: name.to_owned() })
     }
 
     /// Makes a link, down, and returns its index.
@@ -293,21 +296,17 @@ fn write_info(info: &mut Buffer, new: &NewLink<'_>) {
             data.u32(ifla::BRIDGE_STP, 0);
         }),
         NewLink::Dummy => info.text(ifla::INFO_KIND, "dummy"),
-        NewLink::Vlan { id, .. } => {
-            info.text(ifla::INFO_KIND, "vlan").nest(ifla::INFO_DATA, |data| {
-                data.u16(ifla::VLAN_ID, *id);
-            })
-        }
-        NewLink::Veth { peer, peer_namespace } => {
-            info.text(ifla::INFO_KIND, "veth").nest(ifla::INFO_DATA, |data| {
-                data.nest(ifla::VETH_PEER, |other| {
-                    other.raw(&ifinfo(0, 0, 0)).text(ifla::IFNAME, peer);
-                    if let Some(namespace) = peer_namespace {
-                        namespace.write(other);
-                    }
-                });
-            })
-        }
+        NewLink::Vlan { id, .. } => info.text(ifla::INFO_KIND, "vlan").nest(ifla::INFO_DATA, |data| {
+            data.u16(ifla::VLAN_ID, *id);
+        }),
+        NewLink::Veth { peer, peer_namespace } => info.text(ifla::INFO_KIND, "veth").nest(ifla::INFO_DATA, |data| {
+            data.nest(ifla::VETH_PEER, |other| {
+                other.raw(&ifinfo(0, 0, 0)).text(ifla::IFNAME, peer);
+                if let Some(namespace) = peer_namespace {
+                    namespace.write(other);
+                }
+            });
+        }),
     };
 }
 

@@ -55,7 +55,12 @@ impl Message {
     pub fn new(kind: u16, flags: u16, what: impl Into<String>, header: &[u8]) -> Self {
         let mut body = Buffer::new();
         body.raw(header);
-        Self { kind, flags, what: what.into(), body }
+        Self {
+            kind,
+            flags,
+            what: what.into(),
+            body,
+        }
     }
 
     /// Appends the encoded message to `out`.
@@ -140,7 +145,11 @@ fn next_reply(bytes: &[u8]) -> Option<(Option<Reply<'_>>, &[u8])> {
 fn parse_error(flags: u16, body: &[u8]) -> Option<Content<'_>> {
     let code = u32_at(body, 0)?.cast_signed();
     let request_length = usize::try_from(u32_at(body, 4)?).ok()?;
-    let echoed = if flags & FLAG_CAPPED != 0 { HEADER } else { wire::align(request_length) };
+    let echoed = if flags & FLAG_CAPPED != 0 {
+        HEADER
+    } else {
+        wire::align(request_length)
+    };
     let attributes = (flags & FLAG_ACK_TLVS != 0)
         .then(|| body.get(4usize.checked_add(echoed)?..))
         .flatten()
@@ -162,7 +171,10 @@ fn verdict(code: i32, attributes: &[u8]) -> Content<'static> {
         .find(ERROR_ATTR_TEXT)
         .and_then(|attr| attr.as_text())
         .map(str::to_owned);
-    Content::Refused { errno: Errno::from_raw_os_error(errno), detail }
+    Content::Refused {
+        errno: Errno::from_raw_os_error(errno),
+        detail,
+    }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -215,7 +227,16 @@ mod tests {
         bytes.extend(encoded(control::NOOP, 0, &[]));
         bytes.extend(encoded(control::DONE, 0, &[0; 4]));
         let kinds: Vec<_> = replies(&bytes).map(|reply| reply.content).collect();
-        assert_eq!(kinds, [Content::Object { kind: 16, body: &[1, 2, 3, 4] }, Content::Done]);
+        assert_eq!(
+            kinds,
+            [
+                Content::Object {
+                    kind: 16,
+                    body: &[1, 2, 3, 4]
+                },
+                Content::Done
+            ]
+        );
     }
 
     #[test]

@@ -78,6 +78,14 @@ pub fn parse_neighbour(body: &[u8]) -> Option<Neighbour> {
     let state = u16::from_ne_bytes(*body.get(8..)?.first_chunk()?);
     let attributes = wire::attributes(body.get(12..)?);
     let ip = parse_ip(attributes.clone().find(NDA_DST)?.value)?;
-    let mac = attributes.find(NDA_LLADDR).and_then(|attr| attr.value.try_into().ok()).map(Mac);
-    Some(Neighbour { link, ip, mac, permanent: state & STATE_PERMANENT != 0 })
+    let mac = attributes
+        .find(NDA_LLADDR)
+        .and_then(|attr| attr.value.try_into().ok())
+        .map(Mac);
+    Some(Neighbour {
+        link,
+        ip,
+        mac,
+        permanent: state & STATE_PERMANENT != 0,
+    })
 }

@@ -15,16 +15,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// # Errors
 /// [`Error::Namespace`] if it cannot be entered, [`Error::Thread`] if the thread cannot be made or
 /// panics.
-pub fn run_in<T: Send>(
-    namespace: BorrowedFd<'_>,
-    work: impl FnOnce() -> T + Send,
-) -> Result<T, Error> {
+pub fn run_in<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("netns".into())
             .spawn_scoped(scope, || {
-                move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
-                    .map_err(Error::Namespace)?;
+                move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).map_err(Error::Namespace)?;
                 Ok(work())
             })
             .map_err(|_| Error::Thread)?

@@ -83,7 +83,10 @@ impl Route {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        Self { gateway: Some(gateway), ..Self::to(any, 0) }
+        Self {
+            gateway: Some(gateway),
+            ..Self::to(any, 0)
+        }
     }
 
     /// The same route through this link.
@@ -106,7 +109,9 @@ impl RouteSocket {
     /// As [`crate::socket::Socket::query`].
     pub fn routes(&mut self) -> Result<Vec<Route>, Error> {
         let message = Message::new(GETROUTE, flags::DUMP, "list routes", &[0; 12]);
-        self.query(&message, |kind, body| (kind == NEWROUTE).then(|| parse_route(body)).flatten())
+        self.query(&message, |kind, body| {
+            (kind == NEWROUTE).then(|| parse_route(body)).flatten()
+        })
     }
 
     /// Adds a route, or replaces the one with the same destination, table and metric.
@@ -162,8 +167,20 @@ fn rtmsg(route: &Route) -> [u8; 12] {
         _ => SCOPE_UNIVERSE,
     };
     let family = family(route.destination);
-    let mut header =
-        [family, route.prefix, 0, 0, table, route.protocol, scope, TYPE_UNICAST, 0, 0, 0, 0];
+    let mut header = [
+        family,
+        route.prefix,
+        0,
+        0,
+        table,
+        route.protocol,
+        scope,
+        TYPE_UNICAST,
+        0,
+        0,
+        0,
+        0,
+    ];
     let flags = if route.onlink { FLAG_ONLINK } else { 0 };
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header
@@ -181,7 +198,11 @@ pub fn parse_route(body: &[u8]) -> Option<Route> {
         crate::addr::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
         _ => return None,
     };
-    let mut route = Route { table: table.into(), protocol, ..Route::to(any, prefix) };
+    let mut route = Route {
+        table: table.into(),
+        protocol,
+        ..Route::to(any, prefix)
+    };
     route.onlink = u32::from_ne_bytes(*body.get(8..)?.first_chunk()?) & FLAG_ONLINK != 0;
     for attr in wire::attributes(body.get(12..)?) {
         match attr.kind {

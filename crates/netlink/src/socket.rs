@@ -7,8 +7,8 @@ use crate::message::{Content, Message, flags, replies};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv,
-    send, socket_with, sockopt,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send, socket_with,
+    sockopt,
 };
 use std::time::Duration;
 
@@ -60,7 +60,11 @@ impl Socket {
     /// [`Error::Open`].
     pub fn open(family: Family) -> Result<Self, Error> {
         let fd = open_bound(family, 0)?;
-        Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_BUFFER] })
+        Ok(Self {
+            fd,
+            sequence: 0,
+            buffer: vec![0; RECEIVE_BUFFER],
+        })
     }
 
     /// Sends one message and waits until the kernel has carried it out.
@@ -83,10 +87,7 @@ impl Socket {
         mut read: impl FnMut(u16, &[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
         let dump = message.flags & flags::DUMP == flags::DUMP;
-        let sequence = self.send(
-            std::slice::from_ref(message),
-            if dump { 0 } else { flags::ACK },
-        )?;
+        let sequence = self.send(std::slice::from_ref(message), if dump { 0 } else { flags::ACK })?;
         let mut objects = Vec::new();
         self.collect(sequence, &message.what, |kind, body| objects.extend(read(kind, body)))?;
         Ok(objects)
@@ -113,12 +114,7 @@ impl Socket {
     ///
     /// # Errors
     /// The first refusal, with the message it is about; nothing is applied then.
-    pub(crate) fn run_batch(
-        &mut self,
-        begin: &Message,
-        messages: &[Message],
-        end: &Message,
-    ) -> Result<(), Error> {
+    pub(crate) fn run_batch(&mut self, begin: &Message, messages: &[Message], end: &Message) -> Result<(), Error> {
         let Some((last, others)) = messages.split_last() else {
             return Ok(());
         };
@@ -143,7 +139,10 @@ impl Socket {
                 Ok(length) => length,
                 Err(Errno::AGAIN) => return result,
                 Err(source) => {
-                    return result.and(Err(Error::Receive { what: "commit".into(), source }));
+                    return result.and(Err(Error::Receive {
+                        what: "commit".into(),
+                        source,
+                    }));
                 }
             };
             for reply in replies(self.buffer.get(..length).unwrap_or_default()) {
@@ -184,30 +183,36 @@ impl Socket {
     fn transmit(&self, bytes: &[u8], what: &str) -> Result<(), Error> {
         send(&self.fd, bytes, SendFlags::empty())
             .map(|_| ())
-            .map_err(|source| Error::Send { what: what.into(), source })
+            .map_err(|source| Error::Send {
+                what: what.into(),
+                source,
+            })
     }
 
     /// Reads until the message numbered `sequence` is settled; objects go to `object`.
-    fn collect(
-        &mut self,
-        sequence: u32,
-        what: &str,
-        mut object: impl FnMut(u16, &[u8]),
-    ) -> Result<(), Error> {
+    fn collect(&mut self, sequence: u32, what: &str, mut object: impl FnMut(u16, &[u8])) -> Result<(), Error> {
         loop {
-            let length = self
-                .receive(RecvFlags::empty())
-                .map_err(|source| Error::Receive { what: what.into(), source })?;
+            let length = self.receive(RecvFlags::empty()).map_err(|source| Error::Receive {
+                what: what.into(),
+                source,
+            })?;
             let datagram = self.buffer.get(..length).unwrap_or_default();
             for reply in replies(datagram).filter(|reply| reply.sequence == sequence) {
                 match reply.content {
                     Content::Object { kind, body } => object(kind, body),
                     Content::Done => return Ok(()),
                     Content::Refused { errno, detail } => {
-                        return Err(Error::Refused { what: what.into(), detail, errno });
+                        return Err(Error::Refused {
+                            what: what.into(),
+                            detail,
+                            errno,
+                        });
                     }
                     Content::Overrun => {
-                        return Err(Error::Receive { what: what.into(), source: Errno::NOBUFS });
+                        return Err(Error::Receive {
+                            what: what.into(),
+                            source: Errno::NOBUFS,
+                        });
                     }
                 }
             }
@@ -243,24 +248,27 @@ fn guilty(messages: &[Message], place: u32) -> String {
 
 fn check_length(message: &Message) -> Result<(), Error> {
     if message.body.overflowed() {
-        return Err(Error::TooLong { what: message.what.clone() });
+        return Err(Error::TooLong {
+            what: message.what.clone(),
+        });
     }
     Ok(())
 }
 
 /// Opens and binds a socket; `groups` is the bit mask of multicast groups to hear.
 pub(crate) fn open_bound(family: Family, groups: u32) -> Result<OwnedFd, Error> {
-    let failed = |source| Error::Open { family: family.name(), source };
+    let failed = |source| Error::Open {
+        family: family.name(),
+        source,
+    };
     let flags = SocketFlags::CLOEXEC;
-    let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family.protocol())
-        .map_err(failed)?;
+    let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family.protocol()).map_err(failed)?;
     bind(&fd, &netlink::SocketAddrNetlink::new(0, groups)).map_err(failed)?;
     // Larger buffers and better errors are welcome, not needed: without the right to have them the
     // exchange still works.
     let _ = sockopt::set_socket_send_buffer_size_force(&fd, SOCKET_BUFFER);
     let _ = sockopt::set_socket_recv_buffer_size_force(&fd, SOCKET_BUFFER);
     let _ = keelson_sys::netlink::ask_for_extended_errors(fd.as_fd());
-    sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))
-        .map_err(failed)?;
+    sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(failed)?;
     Ok(fd)
 }

@@ -186,7 +186,10 @@ impl<'a> Iterator for Attributes<'a> {
         let kind = u16::from_ne_bytes(*self.rest.get(2..)?.first_chunk()?);
         let value = self.rest.get(HEADER..length)?;
         self.rest = self.rest.get(align(length)..).unwrap_or_default();
-        Some(Attr { kind: kind & TYPE_MASK, value })
+        Some(Attr {
+            kind: kind & TYPE_MASK,
+            value,
+        })
     }
 }
 

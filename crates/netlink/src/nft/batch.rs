@@ -21,7 +21,12 @@ pub struct Batch {
 impl Batch {
     /// An empty transaction about this table.
     pub fn new(family: Family, table: impl Into<String>) -> Self {
-        Self { family, table: table.into(), messages: Vec::new(), sets: 0 }
+        Self {
+            family,
+            table: table.into(),
+            messages: Vec::new(),
+            sets: 0,
+        }
     }
 
     /// True when there is nothing to do.
@@ -60,19 +65,25 @@ impl Batch {
     /// Makes a chain unless it is there.
     pub fn add_chain(&mut self, chain: &Chain<'_>) -> &mut Self {
         let what = format!("add chain {}", chain.name);
-        self.push(uapi::msg::NEWCHAIN, flags::CREATE, what, |table, out| chain.write(table, out))
+        self.push(uapi::msg::NEWCHAIN, flags::CREATE, what, |table, out| {
+            chain.write(table, out)
+        })
     }
 
     /// Deletes a chain that nothing jumps to any more.
     pub fn delete_chain(&mut self, name: &str) -> &mut Self {
         let what = format!("delete chain {name}");
-        self.push(uapi::msg::DELCHAIN, 0, what, |table, out| chain::write_name(table, name, out))
+        self.push(uapi::msg::DELCHAIN, 0, what, |table, out| {
+            chain::write_name(table, name, out)
+        })
     }
 
     /// Deletes all rules of a chain.
     pub fn flush_chain(&mut self, name: &str) -> &mut Self {
         let what = format!("flush chain {name}");
-        self.push(uapi::msg::DELRULE, 0, what, |table, out| rule::write_flush(table, name, out))
+        self.push(uapi::msg::DELRULE, 0, what, |table, out| {
+            rule::write_flush(table, name, out)
+        })
     }
 
     /// Adds a rule at the end of a chain.
@@ -90,13 +101,17 @@ impl Batch {
         self.sets += 1;
         let id = self.sets;
         let what = format!("add set {}", set.name);
-        self.push(uapi::msg::NEWSET, flags::CREATE, what, |table, out| set.write(table, id, out))
+        self.push(uapi::msg::NEWSET, flags::CREATE, what, |table, out| {
+            set.write(table, id, out)
+        })
     }
 
     /// Deletes a set that no rule uses any more.
     pub fn delete_set(&mut self, name: &str) -> &mut Self {
         let what = format!("delete set {name}");
-        self.push(uapi::msg::DELSET, 0, what, |table, out| set::write_name(table, name, out))
+        self.push(uapi::msg::DELSET, 0, what, |table, out| {
+            set::write_name(table, name, out)
+        })
     }
 
     /// Deletes all elements of a set.
@@ -125,14 +140,7 @@ impl Batch {
         self.elements(uapi::msg::DESTROYSETELEM, 0, &what, set, elements)
     }
 
-    fn elements(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        what: &str,
-        set: &str,
-        elements: &[Element],
-    ) -> &mut Self {
+    fn elements(&mut self, kind: u16, flags: u16, what: &str, set: &str, elements: &[Element]) -> &mut Self {
         for some in elements.chunks(ELEMENTS_PER_MESSAGE) {
             self.push(kind, flags, what.to_owned(), |table, out| {
                 set::write_elements(table, set, some, out);
@@ -144,17 +152,13 @@ impl Batch {
     fn rule(&mut self, chain: &str, rule: &Rule, flags: u16) -> &mut Self {
         let number = self.messages.len();
         let what = format!("add rule to chain {chain} (message {number})");
-        self.push(uapi::msg::NEWRULE, flags, what, |table, out| rule.write(table, chain, out))
+        self.push(uapi::msg::NEWRULE, flags, what, |table, out| {
+            rule.write(table, chain, out)
+        })
     }
 
     /// Appends a message whose attributes `fill` writes; it is given the table's name.
-    fn push(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        what: String,
-        fill: impl FnOnce(&str, &mut Buffer),
-    ) -> &mut Self {
+    fn push(&mut self, kind: u16, flags: u16, what: String, fill: impl FnOnce(&str, &mut Buffer)) -> &mut Self {
         let header = header(self.family as u8, 0);
         let mut message = Message::new(uapi::SUBSYSTEM | kind, flags, what, &header);
         fill(&self.table, &mut message.body);

@@ -80,7 +80,15 @@ impl<'a> Chain<'a> {
 
     /// A hooked chain that accepts what reaches its end.
     pub const fn base(name: &'a str, kind: &'a str, hook: Hook, priority: i32) -> Self {
-        Self { name, base: Some(Base { kind, hook, priority, policy: Policy::Accept }) }
+        Self {
+            name,
+            base: Some(Base {
+                kind,
+                hook,
+                priority,
+                policy: Policy::Accept,
+            }),
+        }
     }
 
     /// The same chain with another end.

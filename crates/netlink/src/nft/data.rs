@@ -74,6 +74,11 @@ impl DataType {
         }
     }
 
+    /// True when values are in the order of this machine, not of the network.
+    pub(super) const fn is_host_order(self) -> bool {
+        matches!(self, Self::Mark | Self::Index | Self::Name)
+    }
+
     /// Number of the concatenation of `types`: six bits each.
     pub(super) fn concatenated(types: &[Self]) -> u32 {
         types.iter().fold(0, |number, kind| number << 6 | kind.number())

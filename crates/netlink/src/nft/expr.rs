@@ -50,12 +50,30 @@ const fn source(field: Field) -> Source {
         Field::CtMark => Source::Ct(CT_KEY_MARK),
         Field::MacDestination => Source::Payload { base: LINK, offset: 0 },
         Field::MacSource => Source::Payload { base: LINK, offset: 6 },
-        Field::Ipv4Source => Source::Payload { base: NETWORK, offset: 12 },
-        Field::Ipv4Destination => Source::Payload { base: NETWORK, offset: 16 },
-        Field::Ipv6Source => Source::Payload { base: NETWORK, offset: 8 },
-        Field::Ipv6Destination => Source::Payload { base: NETWORK, offset: 24 },
-        Field::PortSource | Field::IcmpType => Source::Payload { base: TRANSPORT, offset: 0 },
-        Field::PortDestination => Source::Payload { base: TRANSPORT, offset: 2 },
+        Field::Ipv4Source => Source::Payload {
+            base: NETWORK,
+            offset: 12,
+        },
+        Field::Ipv4Destination => Source::Payload {
+            base: NETWORK,
+            offset: 16,
+        },
+        Field::Ipv6Source => Source::Payload {
+            base: NETWORK,
+            offset: 8,
+        },
+        Field::Ipv6Destination => Source::Payload {
+            base: NETWORK,
+            offset: 24,
+        },
+        Field::PortSource | Field::IcmpType => Source::Payload {
+            base: TRANSPORT,
+            offset: 0,
+        },
+        Field::PortDestination => Source::Payload {
+            base: TRANSPORT,
+            offset: 2,
+        },
         Field::FibSourceType => Source::Fib { flags: FIB_SOURCE },
         Field::FibDestinationType => Source::Fib { flags: FIB_DESTINATION },
     }

@@ -26,7 +26,7 @@ pub use batch::Batch;
 pub use chain::{Chain, Hook, Policy, priority};
 pub use data::{Data, DataType, Field, Verdict, ct_state, ct_status};
 pub use rule::{Nat, Reject, Rule, Unit};
-pub use set::{Element, Set, SetData};
+pub use set::{Element, Entry, Set, SetData};
 pub use socket::NftSocket;
 
 /// Which packets a table sees.

@@ -271,14 +271,7 @@ impl Rule {
     /// Translates to what the map holds for these fields: an address of `family`, followed by a
     /// port when `with_port`. Ends the rule when the fields are no key.
     #[must_use]
-    pub fn nat_map(
-        mut self,
-        nat: Nat,
-        family: Family,
-        fields: &[Field],
-        map: &str,
-        with_port: bool,
-    ) -> Self {
+    pub fn nat_map(mut self, nat: Nat, family: Family, fields: &[Field], map: &str, with_port: bool) -> Self {
         self.load_all(fields);
         let address_length = if family == Family::Ipv6 { 16 } else { 4 };
         let port = with_port.then(|| expr::FIRST + expr::registers(address_length));

@@ -2,7 +2,7 @@
 
 use super::data::{Data, DataType, Verdict, write_value};
 use super::uapi;
-use crate::wire::Buffer;
+use crate::wire::{Attributes, Buffer, attributes};
 use std::time::Duration;
 
 const SET_TABLE: u16 = 1;
@@ -14,6 +14,7 @@ const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LEN: u16 = 7;
 const SET_ID: u16 = 10;
 const SET_TIMEOUT: u16 = 11;
+const SET_USERDATA: u16 = 13;
 
 const FLAG_INTERVAL: u32 = 0x4;
 const FLAG_MAP: u32 = 0x8;
@@ -61,17 +62,30 @@ pub struct Set<'a> {
 impl<'a> Set<'a> {
     /// A set of keys of these fields.
     pub const fn of(name: &'a str, key: &'a [DataType]) -> Self {
-        Self { name, key, data: None, interval: false, timeout: None, dynamic: false }
+        Self {
+            name,
+            key,
+            data: None,
+            interval: false,
+            timeout: None,
+            dynamic: false,
+        }
     }
 
     /// A map from keys to values.
     pub const fn map(name: &'a str, key: &'a [DataType], value: &'a [DataType]) -> Self {
-        Self { data: Some(SetData::Value(value)), ..Self::of(name, key) }
+        Self {
+            data: Some(SetData::Value(value)),
+            ..Self::of(name, key)
+        }
     }
 
     /// A map from keys to verdicts.
     pub const fn verdicts(name: &'a str, key: &'a [DataType]) -> Self {
-        Self { data: Some(SetData::Verdict), ..Self::of(name, key) }
+        Self {
+            data: Some(SetData::Verdict),
+            ..Self::of(name, key)
+        }
     }
 
     fn flags(&self) -> u32 {
@@ -108,7 +122,18 @@ impl<'a> Set<'a> {
             out.be64(SET_TIMEOUT, millis);
         }
         out.be32(SET_ID, id);
+        if let [one] = self.key {
+            out.attr(SET_USERDATA, &byte_order(*one));
+        }
     }
+}
+
+/// What `nft` wants to know to show keys: an item of type 0 and four bytes, 1 for host order, 2 for
+/// network order.
+fn byte_order(key: DataType) -> [u8; 6] {
+    let order: u32 = if key.is_host_order() { 1 } else { 2 };
+    let [a, b, c, d] = order.to_ne_bytes();
+    [0, 4, a, b, c, d]
 }
 
 fn length(fields: &[DataType]) -> u32 {
@@ -132,12 +157,19 @@ enum ElementData {
 impl Element {
     /// An element of a set. Keys of several fields are made by [`Data::concat`].
     pub fn key(key: impl Into<Data>) -> Self {
-        Self { key: key.into(), end: None, data: None }
+        Self {
+            key: key.into(),
+            end: None,
+            data: None,
+        }
     }
 
     /// An element of an interval set: from `first` up to, not including, `end`.
     pub fn range(first: impl Into<Data>, end: impl Into<Data>) -> Self {
-        Self { end: Some(end.into()), ..Self::key(first) }
+        Self {
+            end: Some(end.into()),
+            ..Self::key(first)
+        }
     }
 
     /// The same key with a value.
@@ -190,23 +222,41 @@ pub(super) fn write_elements(table: &str, set: &str, elements: &[Element], out: 
     });
 }
 
-/// The keys and values in a message that lists elements; interval ends are left out.
-pub(super) fn parse_elements(body: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let attributes = crate::wire::attributes(body.get(4..).unwrap_or_default());
+/// An element as the kernel lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Key, as raw bytes.
+    pub key: Vec<u8>,
+    /// Value of a map that maps to values.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The elements in a message that lists them; interval ends are left out.
+pub(super) fn parse_elements(body: &[u8]) -> Vec<Entry> {
+    let attributes = attributes(body.get(4..).unwrap_or_default());
     let Some(list) = attributes.find(LIST_ELEMENTS) else {
         return Vec::new();
     };
-    list.nested().filter_map(|element| parse_element(element.nested())).collect()
+    list.nested()
+        .filter_map(|element| parse_element(&element.nested()))
+        .collect()
 }
 
-fn parse_element(fields: crate::wire::Attributes<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+fn parse_element(fields: &Attributes<'_>) -> Option<Entry> {
     let value = |kind| {
         let data = fields.clone().find(kind)?;
         data.nested().find(uapi::DATA_VALUE).map(|value| value.value.to_vec())
     };
-    let flags = fields.clone().find(ELEM_FLAGS).and_then(|flags| flags.as_be32()).unwrap_or(0);
+    let flags = fields
+        .clone()
+        .find(ELEM_FLAGS)
+        .and_then(|flags| flags.as_be32())
+        .unwrap_or(0);
     if flags & ELEM_INTERVAL_END != 0 {
         return None;
     }
-    Some((value(ELEM_KEY)?, value(ELEM_DATA)))
+    Some(Entry {
+        key: value(ELEM_KEY)?,
+        value: value(ELEM_DATA),
+    })
 }

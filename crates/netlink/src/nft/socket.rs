@@ -1,7 +1,8 @@
 //! The nftables socket: commit transactions, ask what is there.
 
 use super::batch::{self, Batch};
-use super::{Family, set, uapi};
+use super::set::{self, Entry};
+use super::{Family, uapi};
 use crate::message::{Message, flags};
 use crate::socket::{Family as SocketFamily, Socket};
 use crate::{Error, netns, wire};
@@ -60,16 +61,11 @@ impl NftSocket {
         })
     }
 
-    /// Keys of a set, with the values of a map, as raw bytes.
+    /// Elements of a set or map.
     ///
     /// # Errors
     /// As [`Socket::query`].
-    pub fn elements(
-        &mut self,
-        family: Family,
-        table: &str,
-        set: &str,
-    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Error> {
+    pub fn elements(&mut self, family: Family, table: &str, set: &str) -> Result<Vec<Entry>, Error> {
         let kind = uapi::SUBSYSTEM | uapi::msg::GETSETELEM;
         let what = format!("list set {set}");
         let header = batch::header(family as u8, 0);
