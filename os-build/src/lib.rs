@@ -1,1 +1,18 @@
-//! keelson-os-build
+//! Builds the disk image of Keelson out of Debian packages and our own programs, shows what is on a disk, and runs an
+//! image in QEMU. Runs on a developer's machine; nothing of it is in an image.
+
+pub mod cache;
+pub mod cpio;
+pub mod deb;
+pub mod digest;
+pub mod disk;
+pub mod firmware;
+pub mod image;
+pub mod initramfs;
+pub mod inspect;
+pub mod kernel;
+pub mod progress;
+pub mod release;
+pub mod root;
+pub mod uki;
+pub mod verity;

@@ -1,2 +1,113 @@
-//! keelson-os-build
-fn main() {}
+//! The command `os-build`: reads its arguments and hands over to the library.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use keelson_os_build::cache::Cache;
+use keelson_os_build::progress::{Progress, mib};
+use keelson_os_build::{firmware, image, inspect};
+
+/// Builds, inspects and runs disk images of Keelson.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build a disk image
+    Image(ImageArguments),
+    /// Print what is on a disk, slot by slot
+    Inspect {
+        /// Disk image or block device
+        disk: PathBuf,
+    },
+    /// Fetch the UEFI firmware for virtual machines and print where it is
+    Firmware,
+}
+
+#[derive(Args)]
+struct ImageArguments {
+    /// Where the image goes; its build record goes beside it
+    #[arg(long)]
+    out: PathBuf,
+    /// Folder with the built programs
+    #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release")]
+    programs: PathBuf,
+    /// The repository
+    #[arg(long, default_value = ".")]
+    source: PathBuf,
+    /// Version of the release
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    version: String,
+    /// Time of the release in seconds since 1970 [default: SOURCE_DATE_EPOCH, else when the kernel was packaged]
+    #[arg(long)]
+    time: Option<u64>,
+    /// Leave out programs that are not built
+    #[arg(long)]
+    allow_missing: bool,
+    /// Ask the archive for newer packages now
+    #[arg(long)]
+    refresh: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "os-build: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Image(arguments) => build_image(arguments),
+        Command::Inspect { disk } => print(&inspect::inspect(&disk)?.to_string()),
+        Command::Firmware => {
+            let found = firmware::firmware(&Cache::of_user()?)?;
+            print(&format!("{}\n{}\n", found.code.display(), found.variables.display()))
+        }
+    }
+}
+
+fn build_image(arguments: ImageArguments) -> Result<()> {
+    let progress = Progress::to_stderr();
+    let request = image::Request {
+        out: arguments.out,
+        programs: arguments.programs,
+        source: arguments.source,
+        version: arguments.version,
+        time: arguments.time.or_else(time_of_environment),
+        allow_missing: arguments.allow_missing,
+        refresh: arguments.refresh,
+    };
+    let record = image::build(&Cache::of_user()?, &request, progress)?;
+    if !record.missing.is_empty() {
+        progress.say(&format!("left out, not built: {}", record.missing.join(", ")));
+    }
+    progress.say(&format!(
+        "Keelson {}: root {}, boot entry {}, {} executables",
+        record.version,
+        mib(record.root_bytes),
+        mib(record.entry_bytes),
+        record.executables.len()
+    ));
+    Ok(())
+}
+
+fn time_of_environment() -> Option<u64> {
+    std::env::var("SOURCE_DATE_EPOCH").ok()?.parse().ok()
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
+}

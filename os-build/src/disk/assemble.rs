@@ -1,0 +1,158 @@
+//! Puts a release into both slots of a fresh disk.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use keelson_image_layout::boot_entry::FRESH_TRIES;
+use keelson_image_layout::slot_state::COPY_OFFSETS;
+use keelson_image_layout::{EntryName, Part, Reason, Slot, SlotRecord, SlotState, State};
+use thiserror::Error;
+
+use super::esp::{self, EspError};
+use super::region::{Region, copy_sparse};
+use super::state::{self, StateError};
+use super::table::{self, TableError, identity, size_on};
+use crate::verity::HashTree;
+
+/// A release ready to be put onto a disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Release<'a> {
+    /// What identities are derived from, for instance `keelson-0.1.0`.
+    pub id: &'a str,
+    /// Version.
+    pub version: &'a str,
+    /// Seconds since 1970.
+    pub time: u64,
+    /// File with the root's erofs.
+    pub root: &'a Path,
+    /// Its hash tree.
+    pub tree: &'a HashTree,
+    /// The boot entry.
+    pub entry: &'a [u8],
+    /// systemd-boot.
+    pub loader: &'a [u8],
+}
+
+/// Why the disk could not be made.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The file cannot be written or read.
+    #[error("cannot use {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Partition table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// ESP.
+    #[error(transparent)]
+    Esp(#[from] EspError),
+    /// State partition.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Something is larger than its partition.
+    #[error("{bytes} bytes do not fit partition {partition}")]
+    TooLarge {
+        /// Name of the partition.
+        partition: &'static str,
+        /// Bytes there would be.
+        bytes: u64,
+    },
+}
+
+/// Makes a disk of `bytes` bytes at `path`, which must not exist or is replaced. The file is sparse.
+///
+/// # Errors
+/// See [`DiskError`]; what lies at `path` then is no disk.
+pub fn write(path: &Path, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
+    let failed = |source| DiskError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let disk = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(failed)?;
+    disk.set_len(bytes).map_err(failed)?;
+    write_state(path, bytes, release)?;
+    table::write(&disk, bytes, release.id)?;
+    write_esp(&disk, bytes, release)?;
+    write_slot_state(&disk, release).map_err(failed)?;
+    for slot in Slot::ALL {
+        write_root(&disk, slot, release)?;
+    }
+    disk.sync_all().map_err(failed)
+}
+
+fn write_state(path: &Path, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
+    let id = identity(release.id, "state file system");
+    Ok(state::make(
+        path,
+        Part::State.start(),
+        size_on(Part::State, bytes),
+        id,
+        release.time,
+    )?)
+}
+
+fn write_esp(disk: &File, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
+    let entry = |slot| (EntryName::trial(slot, FRESH_TRIES).to_string(), release.entry);
+    let [a, b, c, d, ..] = *identity(release.id, "esp file system").as_bytes();
+    let content = esp::Content {
+        loader: release.loader,
+        entries: Slot::ALL.map(entry).to_vec(),
+        volume_id: u32::from_be_bytes([a, b, c, d]),
+        time: release.time,
+    };
+    Ok(esp::write(
+        Region::new(disk, Part::Esp.start(), size_on(Part::Esp, bytes)),
+        &content,
+    )?)
+}
+
+/// Both slots on trial, the same record in both copies.
+fn write_slot_state(disk: &File, release: &Release<'_>) -> io::Result<()> {
+    let slot = SlotRecord {
+        state: State::Trial,
+        tries: FRESH_TRIES,
+        reason: Reason::None,
+        version: SlotRecord::version_bytes(release.version),
+        root_hash: release.tree.params.root_hash.0,
+        uki_sha256: crate::digest::sha256(release.entry),
+        config_digest: [0; 32],
+    };
+    let record = SlotState::new([slot.clone(), slot]).encode();
+    COPY_OFFSETS
+        .iter()
+        .try_for_each(|offset| disk.write_all_at(&record, Part::SlotState.start() + offset))
+}
+
+fn write_root(disk: &File, slot: Slot, release: &Release<'_>) -> Result<(), DiskError> {
+    let failed = |source| DiskError::File {
+        path: release.root.to_owned(),
+        source,
+    };
+    let mut root = File::open(release.root).map_err(failed)?;
+    let bytes = root.metadata().map_err(failed)?.len();
+    let tree = release.tree.bytes.as_slice();
+    for (part, bytes) in [(slot.root(), bytes), (slot.verity(), tree.len() as u64)] {
+        if part.size().is_some_and(|room| bytes > room) {
+            return Err(DiskError::TooLarge {
+                partition: part.label(),
+                bytes,
+            });
+        }
+    }
+    copy_sparse(&mut root, disk, slot.root().start()).map_err(failed)?;
+    copy_sparse(&mut { tree }, disk, slot.verity().start()).map_err(failed)?;
+    Ok(())
+}

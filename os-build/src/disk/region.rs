@@ -1,0 +1,139 @@
+//! A part of a file seen as a device of its own, and copying that leaves holes where there are only zeros.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+
+/// Bytes `start..start + len` of a file. Reading and writing beyond its end is refused.
+#[derive(Debug)]
+pub struct Region<'a> {
+    file: &'a File,
+    start: u64,
+    len: u64,
+    position: u64,
+}
+
+impl<'a> Region<'a> {
+    /// A view of `len` bytes from `start`.
+    #[must_use]
+    pub const fn new(file: &'a File, start: u64, len: u64) -> Region<'a> {
+        Region {
+            file,
+            start,
+            len,
+            position: 0,
+        }
+    }
+
+    fn clip(&self, wanted: usize) -> usize {
+        let left = self.len.saturating_sub(self.position);
+        usize::try_from(left).map_or(wanted, |left| wanted.min(left))
+    }
+}
+
+impl Read for Region<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = self.clip(buffer.len());
+        let target = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = self.file.read_at(target, self.start + self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Write for Region<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let wanted = self.clip(buffer.len());
+        if wanted == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "beyond the end of the partition",
+            ));
+        }
+        let written = self
+            .file
+            .write_at(buffer.get(..wanted).unwrap_or_default(), self.start + self.position)?;
+        self.position += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Region<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        let outside = || {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "position before the start of the partition",
+            )
+        };
+        self.position = target.ok_or_else(outside)?;
+        Ok(self.position)
+    }
+}
+
+const CHUNK: usize = 1 << 16;
+
+/// Copies `from` to `start` of a file that holds only zeros there, skipping chunks of zeros; says how many bytes
+/// `from` had.
+///
+/// # Errors
+/// Reading or writing failed.
+pub fn copy_sparse(from: &mut impl Read, to: &File, start: u64) -> io::Result<u64> {
+    let mut copied = 0;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        chunk.clear();
+        let read = from.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)?;
+        if read == 0 {
+            return Ok(copied);
+        }
+        if chunk.iter().any(|byte| *byte != 0) {
+            to.write_all_at(&chunk, start + copied)?;
+        }
+        copied += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_cannot_be_left() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(100).unwrap();
+        let mut region = Region::new(&file, 10, 5);
+        assert!(region.write_all(b"123456").is_err());
+        region.seek(SeekFrom::Start(0)).unwrap();
+        let mut back = Vec::new();
+        region.read_to_end(&mut back).unwrap();
+        assert_eq!(back, b"12345");
+        assert!(region.seek(SeekFrom::End(-6)).is_err());
+        let mut whole = vec![0; 100];
+        file.read_exact_at(&mut whole, 0).unwrap();
+        assert!(whole[15..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn zeros_become_holes_and_content_is_kept() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(64 << 20).unwrap();
+        let mut content = vec![0; 32 << 20];
+        content[20 << 20] = 7;
+        assert_eq!(copy_sparse(&mut content.as_slice(), &file, 4096).unwrap(), 32 << 20);
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 4096 + (20 << 20)).unwrap();
+        assert_eq!(byte, [7]);
+        assert!(file.metadata().unwrap().blocks() * 512 < 1 << 20);
+    }
+}

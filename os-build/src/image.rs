@@ -1,0 +1,317 @@
+//! From packages and programs to a disk image: the steps of a build, in order. Each step's knowledge is in a module of
+//! its own.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use keelson_erofs::Tree;
+use keelson_image_layout::Release;
+use serde::Serialize;
+
+use crate::cache::Cache;
+use crate::deb::{Package, Packages, Wanted};
+use crate::digest::{hex, sha256};
+use crate::disk::assemble;
+use crate::disk::table::identity;
+use crate::kernel::groups::{INITRD_ALWAYS, INITRD_BY_DEVICE, ROOT};
+use crate::kernel::{Kernel, Module};
+use crate::progress::{Progress, mib};
+use crate::release::{COMMAND_LINE, Naming};
+use crate::root::limits::{self, LimitError};
+use crate::verity::{HashTree, hash_tree};
+use crate::{initramfs, root, uki};
+
+/// What an image is made of. `A->B` is the dependency of metapackage A whose name begins with B.
+pub const PACKAGES: [&str; 4] = [
+    "linux-image-cloud-amd64->linux-image-6.12",
+    "systemd-boot-efi",
+    "e2fsck-static",
+    "ca-certificates",
+];
+
+/// Virtual size of an image; the file is sparse and a machine grows the state partition to its disk.
+pub const DISK_BYTES: u64 = 4 << 30;
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Where the disk goes.
+    pub out: PathBuf,
+    /// Folder of our built programs.
+    pub programs: PathBuf,
+    /// The repository.
+    pub source: PathBuf,
+    /// Version of the release.
+    pub version: String,
+    /// Seconds since 1970 of the release; `None`: when the kernel package was made.
+    pub time: Option<u64>,
+    /// Leave out programs that are not built yet.
+    pub allow_missing: bool,
+    /// Ask the archive for newer packages even if the last answer is young.
+    pub refresh: bool,
+}
+
+/// What was built, written as JSON beside the image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// Version of the release.
+    pub version: String,
+    /// Seconds since 1970.
+    pub time: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// Top of the root's hash tree.
+    pub root_hash: String,
+    /// Bytes of the root.
+    pub root_bytes: u64,
+    /// Bytes of the boot entry.
+    pub entry_bytes: u64,
+    /// Its SHA-256.
+    pub entry_sha256: String,
+    /// Upper bound of what one slot takes to download.
+    pub download_bytes: u64,
+    /// Executable files in the root.
+    pub executables: Vec<String>,
+    /// Programs of ours that were left out.
+    pub missing: Vec<&'static str>,
+    /// Debian packages that parts were taken from.
+    pub packages: Vec<Package>,
+}
+
+/// Builds the image at `request.out` and the record beside it.
+///
+/// # Errors
+/// Says which step failed and why. The old image stays in place until the new one is whole.
+pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Record> {
+    let packages = resolve(cache, request.refresh, progress)?;
+    let kernel = load_kernel(cache, &packages, progress)?;
+    let naming = Naming::new(&request.version, request.time.unwrap_or(kernel.time))?;
+    let workplace = tempfile::tempdir_in(cache.folder("work")?)?;
+
+    let (tree, missing) = build_root(&packages, &kernel, request, &naming)?;
+    let image = workplace.path().join("root.erofs");
+    let verity = write_root(&tree, &image, &naming, progress)?;
+    let entry = build_entry(cache, &packages, &kernel, request, &naming, &verity, progress)?;
+    let download_bytes = check_download(&image, &entry, progress)?;
+
+    let step = progress.step("disk");
+    let disk = workplace.path().join("disk");
+    let loader = boot_files(&packages)?.join("systemd-bootx64.efi");
+    let release = assemble::Release {
+        id: &naming.id(),
+        version: &naming.version,
+        time: naming.time,
+        root: &image,
+        tree: &verity,
+        entry: &entry,
+        loader: &read(&loader)?,
+    };
+    assemble::write(&disk, DISK_BYTES, &release)?;
+    put_in_place(&disk, &request.out)?;
+    step.done(&request.out.display().to_string());
+
+    let record = Record {
+        version: naming.version.clone(),
+        time: naming.time,
+        kernel: kernel.release.clone(),
+        root_hash: verity.params.root_hash.to_string(),
+        root_bytes: verity.params.data_bytes(),
+        entry_bytes: entry.len() as u64,
+        entry_sha256: hex(&sha256(&entry)),
+        download_bytes,
+        executables: limits::executables(&tree),
+        missing,
+        packages: packages.list().to_vec(),
+    };
+    write_record(&request.out, &record)?;
+    Ok(record)
+}
+
+fn resolve(cache: &Cache, refresh: bool, progress: Progress) -> Result<Packages> {
+    let step = progress.step("packages");
+    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), refresh)
+        .context("the Debian packages the image is made of")?;
+    match &packages.stale {
+        Some(why) => step.done(&format!("from the cache; the archive cannot be asked: {why}")),
+        None => step.done(
+            &packages
+                .list()
+                .iter()
+                .map(|found| format!("{} {}", found.name, found.version))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
+    }
+    Ok(packages)
+}
+
+fn load_kernel(cache: &Cache, packages: &Packages, progress: Progress) -> Result<Kernel> {
+    let step = progress.step("kernel");
+    let kernel = Kernel::load(cache, packages)?;
+    step.done(&kernel.release);
+    Ok(kernel)
+}
+
+fn build_root(
+    packages: &Packages,
+    kernel: &Kernel,
+    request: &Request,
+    naming: &Naming,
+) -> Result<(Tree, Vec<&'static str>)> {
+    let list = serde_json::to_vec_pretty(packages.list())?;
+    let ingredients = root::Ingredients {
+        programs: &request.programs,
+        source: &request.source,
+        allow_missing: request.allow_missing,
+        kernel: &kernel.release,
+        modules: &kernel.select(&ROOT)?,
+        builtin: &kernel.builtin,
+        e2fsck: &packages.unpacked(packages.find("e2fsck-static")?)?,
+        certificates: &packages.unpacked(packages.find("ca-certificates")?)?,
+        os_release: &naming.os_release(),
+        packages: &list,
+        time: naming.time,
+    };
+    Ok(root::build(&ingredients)?)
+}
+
+fn write_root(tree: &Tree, to: &Path, naming: &Naming, progress: Progress) -> Result<HashTree> {
+    let step = progress.step("root file system");
+    let options = keelson_erofs::Options {
+        uuid: identity(&naming.id(), "root file system").into_bytes(),
+        build_time: naming.time,
+        volume_name: *b"keelson-root\0\0\0\0",
+        ..keelson_erofs::Options::default()
+    };
+    let mut out = BufWriter::with_capacity(1 << 20, create(to)?);
+    let written = keelson_erofs::write_image(tree, &mut out, &options).context("root file system")?;
+    drop(out);
+    step.at("hash tree");
+    let mut data = BufReader::with_capacity(1 << 20, open(to)?);
+    let verity = hash_tree(&mut data, naming.salt()).with_context(|| format!("hash tree of {}", to.display()))?;
+    step.done(&format!(
+        "{}, {} files, root hash {}",
+        mib(written.bytes),
+        written.inodes,
+        verity.params.root_hash
+    ));
+    Ok(verity)
+}
+
+fn build_entry(
+    cache: &Cache,
+    packages: &Packages,
+    kernel: &Kernel,
+    request: &Request,
+    naming: &Naming,
+    verity: &HashTree,
+    progress: Progress,
+) -> Result<Vec<u8>> {
+    let step = progress.step("boot entry");
+    let release = Release {
+        format: 1,
+        version: naming.version.clone(),
+        kernel: kernel.release.clone(),
+        time: naming.time,
+        verity: verity.params.clone(),
+    };
+    let modules: Vec<&Module> = kernel.select(&[INITRD_ALWAYS, INITRD_BY_DEVICE])?;
+    let initrd = initramfs::build(
+        cache,
+        &initramfs::Ingredients {
+            init: &request.programs.join("keelson-init"),
+            release: &release,
+            always: &kernel.select(&[INITRD_ALWAYS])?,
+            modules: &modules,
+            builtin: &kernel.builtin,
+        },
+    )?;
+    let entry = uki::assemble(&uki::Parts {
+        stub: &read(&boot_files(packages)?.join("linuxx64.efi.stub"))?,
+        kernel: &read(&kernel.image)?,
+        initrd: &initrd,
+        os_release: &naming.os_release(),
+        command_line: COMMAND_LINE,
+        uname: &kernel.release,
+    })?;
+    step.done(&format!(
+        "{}, initramfs {}",
+        mib(entry.len() as u64),
+        mib(initrd.len() as u64)
+    ));
+    Ok(entry)
+}
+
+/// systemd-boot and its stub.
+fn boot_files(packages: &Packages) -> Result<PathBuf> {
+    Ok(packages
+        .unpacked(packages.find("systemd-boot-efi")?)?
+        .join("usr/lib/systemd/boot/efi"))
+}
+
+/// A quick compression bounds from above what a release with the strongest one would be.
+fn check_download(image: &Path, entry: &[u8], progress: Progress) -> Result<u64> {
+    let step = progress.step("download size");
+    let mut counter = Counter(0);
+    let mut encoder = zstd::Encoder::new(&mut counter, 3)?;
+    io::copy(&mut open(image)?, &mut encoder)?;
+    encoder.finish()?;
+    let bytes = counter.0 + entry.len() as u64;
+    if bytes > limits::DOWNLOAD {
+        bail!(LimitError::Download { bytes });
+    }
+    step.done(&format!("at most {}", mib(bytes)));
+    Ok(bytes)
+}
+
+/// Counts what is written.
+struct Counter(u64);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Moves the finished disk to where it was asked for; copies, keeping holes, if that is another file system.
+fn put_in_place(disk: &Path, out: &Path) -> Result<()> {
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    if std::fs::rename(disk, out).is_ok() {
+        return Ok(());
+    }
+    let part = out.with_extension("part");
+    let (mut from, to) = (open(disk)?, create(&part)?);
+    to.set_len(from.metadata()?.len())?;
+    crate::disk::region::copy_sparse(&mut from, &to, 0).with_context(|| format!("cannot write {}", part.display()))?;
+    to.sync_all()?;
+    std::fs::rename(&part, out).with_context(|| format!("cannot write {}", out.display()))
+}
+
+fn write_record(out: &Path, record: &Record) -> Result<()> {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".json");
+    let mut text = serde_json::to_vec_pretty(record)?;
+    text.push(b'\n');
+    std::fs::write(&name, text).with_context(|| format!("cannot write {}", Path::new(&name).display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,283 @@
+//! What a machine looks like, and the QEMU command line for it. Pure.
+//!
+//! Source: qemu-system-x86_64(1), 7.2.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::accel::Accel;
+
+/// The controller a disk hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bus {
+    /// virtio-blk on PCI.
+    #[default]
+    VirtioBlk,
+    /// A disk on a virtio-scsi controller.
+    VirtioScsi,
+    /// A disk on the chipset's AHCI controller.
+    Ahci,
+    /// An NVMe drive.
+    Nvme,
+}
+
+/// A raw disk file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The raw image.
+    pub path: PathBuf,
+    /// Serial number the guest sees.
+    pub serial: String,
+    /// Controller.
+    pub bus: Bus,
+    /// Whether the guest may write.
+    pub read_only: bool,
+    /// Records every write and flush here, in the format of the kernel's dm-log-writes (virtio-blk only).
+    pub write_log: Option<PathBuf>,
+    /// Rank in the firmware's boot order; `None` leaves the disk out of it.
+    pub boot_index: Option<u8>,
+}
+
+impl Disk {
+    /// A writable virtio disk.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, serial: &str) -> Disk {
+        Disk {
+            path: path.into(),
+            serial: serial.to_owned(),
+            bus: Bus::VirtioBlk,
+            read_only: false,
+            write_log: None,
+            boot_index: None,
+        }
+    }
+
+    /// The disk the machine boots from.
+    #[must_use]
+    pub fn system(path: impl Into<PathBuf>) -> Disk {
+        Disk { boot_index: Some(0), ..Disk::new(path, "keelson-system") }
+    }
+
+    /// A read-only disk, for instance a provisioning volume.
+    #[must_use]
+    pub fn read_only(path: impl Into<PathBuf>, serial: &str) -> Disk {
+        Disk { read_only: true, ..Disk::new(path, serial) }
+    }
+}
+
+/// Transport of a forwarded port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port of the host's loopback address that leads into the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Transport.
+    pub protocol: Protocol,
+    /// Port on 127.0.0.1 of the host.
+    pub host: u16,
+    /// Port of the guest.
+    pub guest: u16,
+}
+
+/// A machine before it runs.
+#[derive(Debug, Clone)]
+pub struct MachineSpec {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual processors.
+    pub cpus: u8,
+    /// Executable part of the firmware.
+    pub firmware_code: PathBuf,
+    /// Variable store of the firmware, private to this machine and writable.
+    pub firmware_vars: PathBuf,
+    /// Disks in the order of their controllers.
+    pub disks: Vec<Disk>,
+    /// Ports that lead into the guest; `None` makes a machine without a network.
+    pub forwards: Option<Vec<Forward>>,
+    /// Words the boot stub appends to the kernel command line (SMBIOS type 11).
+    pub kernel_words: Vec<String>,
+    /// Start of the guest's clock as `-rtc base=` takes it, for instance `1970-01-01T00:00:00`.
+    pub clock_base: Option<String>,
+    /// Whether to give the machine an i6300esb watchdog that resets it.
+    pub watchdog: bool,
+    /// How instructions are run.
+    pub accel: Accel,
+    /// Exit instead of resetting when the guest reboots.
+    pub stop_on_reboot: bool,
+}
+
+impl MachineSpec {
+    /// A machine of one processor and 1 GiB with the given firmware and system disk.
+    #[must_use]
+    pub fn new(firmware_code: &Path, firmware_vars: &Path, system: Disk) -> MachineSpec {
+        MachineSpec {
+            memory_mib: 1024,
+            cpus: 1,
+            firmware_code: firmware_code.to_owned(),
+            firmware_vars: firmware_vars.to_owned(),
+            disks: vec![system],
+            forwards: Some(Vec::new()),
+            kernel_words: Vec::new(),
+            clock_base: None,
+            watchdog: false,
+            accel: Accel::Tcg,
+            stop_on_reboot: false,
+        }
+    }
+
+    /// The arguments for `qemu-system-x86_64`. The console is standard output, the monitor listens at `monitor`.
+    #[must_use]
+    pub fn arguments(&self, monitor: &Path) -> Vec<OsString> {
+        let mut line = Line::default();
+        line.pair("-nodefaults", None);
+        line.pair("-display", Some("none"));
+        line.pair("-machine", Some("q35"));
+        line.pair("-accel", Some(self.accel.argument()));
+        line.pair("-cpu", Some("max"));
+        line.pair("-m", Some(&self.memory_mib.to_string()));
+        line.pair("-smp", Some(&self.cpus.to_string()));
+        line.pair("-chardev", Some("stdio,id=console,signal=off"));
+        line.pair("-serial", Some("chardev:console"));
+        line.pair("-qmp", Some(&format!("unix:{},server=on,wait=off", comma(monitor))));
+        line.pair("-drive", Some(&pflash(&self.firmware_code, true)));
+        line.pair("-drive", Some(&pflash(&self.firmware_vars, false)));
+        line.pair("-device", Some("virtio-rng-pci"));
+        self.disks.iter().enumerate().for_each(|(index, disk)| line.disk(index, disk));
+        line.network(self.forwards.as_deref());
+        if !self.kernel_words.is_empty() {
+            let words = self.kernel_words.join(" ").replace(',', ",,");
+            line.pair("-smbios", Some(&format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={words}")));
+        }
+        if let Some(base) = &self.clock_base {
+            line.pair("-rtc", Some(&format!("base={base}")));
+        }
+        if self.watchdog {
+            line.pair("-device", Some("i6300esb"));
+            line.pair("-action", Some("watchdog=reset"));
+        }
+        if self.stop_on_reboot {
+            line.pair("-no-reboot", None);
+        }
+        line.0
+    }
+}
+
+/// QEMU takes a comma inside a value as two commas.
+fn comma(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+fn pflash(path: &Path, read_only: bool) -> String {
+    let read_only = if read_only { "on" } else { "off" };
+    format!("if=pflash,format=raw,readonly={read_only},file={}", comma(path))
+}
+
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn pair(&mut self, flag: &str, value: Option<&str>) {
+        self.0.push(flag.into());
+        self.0.extend(value.map(OsString::from));
+    }
+
+    fn disk(&mut self, index: usize, disk: &Disk) {
+        let read_only = if disk.read_only { "on" } else { "off" };
+        let file = comma(&disk.path);
+        self.pair(
+            "-blockdev",
+            Some(&format!("driver=raw,node-name=raw{index},read-only={read_only},file.driver=file,file.filename={file}")),
+        );
+        let node = self.write_log(index, disk).unwrap_or_else(|| format!("raw{index}"));
+        let boot = disk.boot_index.map(|rank| format!(",bootindex={rank}")).unwrap_or_default();
+        let serial = &disk.serial;
+        match disk.bus {
+            // Merged requests overflow the write log's vector limit and fail as I/O errors in the guest.
+            Bus::VirtioBlk if disk.write_log.is_some() => self.device(&format!(
+                "virtio-blk-pci,drive={node},serial={serial},request-merging=off{boot}"
+            )),
+            Bus::VirtioBlk => self.device(&format!("virtio-blk-pci,drive={node},serial={serial}{boot}")),
+            Bus::VirtioScsi => {
+                self.device(&format!("virtio-scsi-pci,id=scsi{index}"));
+                self.device(&format!("scsi-hd,bus=scsi{index}.0,drive={node},serial={serial}{boot}"));
+            }
+            Bus::Ahci => self.device(&format!("ide-hd,bus=ide.{index},drive={node},serial={serial}{boot}")),
+            Bus::Nvme => self.device(&format!("nvme,drive={node},serial={serial}{boot}")),
+        }
+    }
+
+    /// Puts the recording driver in front of a disk and names the node that results.
+    fn write_log(&mut self, index: usize, disk: &Disk) -> Option<String> {
+        let log = comma(disk.write_log.as_deref()?);
+        self.pair("-blockdev", Some(&format!("driver=file,node-name=log{index},filename={log}")));
+        self.pair(
+            "-blockdev",
+            Some(&format!(
+                "driver=blklogwrites,node-name=rec{index},file=raw{index},log=log{index},log-sector-size=512"
+            )),
+        );
+        Some(format!("rec{index}"))
+    }
+
+    fn device(&mut self, device: &str) {
+        self.pair("-device", Some(device));
+    }
+
+    fn network(&mut self, forwards: Option<&[Forward]>) {
+        let Some(forwards) = forwards else { return };
+        let mut user = "user,id=net0".to_owned();
+        for forward in forwards {
+            let protocol = match forward.protocol {
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+            };
+            user.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", forward.host, forward.guest));
+        }
+        self.pair("-netdev", Some(&user));
+        // Without an option ROM the firmware does not try to boot from the network.
+        self.device("virtio-net-pci,netdev=net0,romfile=");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(change: impl FnOnce(&mut MachineSpec)) -> String {
+        let mut spec = MachineSpec::new(Path::new("code.fd"), Path::new("vars,1.fd"), Disk::system("disk.img"));
+        change(&mut spec);
+        let arguments = spec.arguments(Path::new("qmp"));
+        arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn commas_in_paths_are_doubled() {
+        assert!(line(|_| ()).contains("file=vars,,1.fd"));
+    }
+
+    #[test]
+    fn a_recorded_disk_goes_through_the_log_without_merging() {
+        let text = line(|spec| spec.disks[0].write_log = Some("w.log".into()));
+        assert!(text.contains("driver=blklogwrites,node-name=rec0,file=raw0,log=log0"));
+        assert!(text.contains("virtio-blk-pci,drive=rec0,serial=keelson-system,request-merging=off,bootindex=0"));
+    }
+
+    #[test]
+    fn ports_are_forwarded_from_loopback_only() {
+        let forward = Forward { protocol: Protocol::Tcp, host: 8080, guest: 80 };
+        assert!(line(|spec| spec.forwards = Some(vec![forward])).contains("hostfwd=tcp:127.0.0.1:8080-:80"));
+        assert!(!line(|spec| spec.forwards = None).contains("netdev"));
+    }
+
+    #[test]
+    fn test_words_reach_the_kernel_through_smbios() {
+        let text = line(|spec| spec.kernel_words = vec!["no_timer_check".into(), "a=b,c".into()]);
+        assert!(text.contains("type=11,value=io.systemd.stub.kernel-cmdline-extra=no_timer_check a=b,,c"));
+    }
+}

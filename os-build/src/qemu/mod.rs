@@ -1,0 +1,15 @@
+//! A QEMU machine around a Keelson disk: arguments, console, monitor, process. `os-build boot` and the whole-system
+//! tests run the same machines through it.
+//!
+//! It decides nothing about the guest and never changes a disk.
+
+pub mod accel;
+pub mod arguments;
+pub mod console;
+pub mod machine;
+pub mod monitor;
+
+pub use accel::Accel;
+pub use arguments::{Disk, Forward, MachineSpec, Protocol};
+pub use console::Console;
+pub use machine::{Machine, MachineError};

@@ -1,0 +1,101 @@
+//! The facts that name a release: version, identity, time, salt, command line, os-release. Pure.
+
+use keelson_image_layout::release::VERSION_BYTES;
+use thiserror::Error;
+
+use crate::digest::sha256;
+
+/// The kernel's command line. Nothing on it is ours: what a machine trusts is in the initramfs.
+pub const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=4 panic=5";
+
+/// What a release is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// For instance `0.1.0`.
+    pub version: String,
+    /// Seconds since 1970.
+    pub time: u64,
+}
+
+/// A version that cannot name a release.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{version:?} is no version: 1 to {VERSION_BYTES} letters, digits and .+~-, beginning with a digit")]
+pub struct VersionError {
+    /// As given.
+    pub version: String,
+}
+
+impl Naming {
+    /// Checks the version.
+    ///
+    /// # Errors
+    /// It cannot be part of a file name, an os-release line and the slot-state record alike.
+    pub fn new(version: &str, time: u64) -> Result<Naming, VersionError> {
+        let fits = (1..=VERSION_BYTES).contains(&version.len())
+            && version.starts_with(|first: char| first.is_ascii_digit())
+            && version
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".+~-".contains(&byte));
+        if fits {
+            Ok(Naming {
+                version: version.to_owned(),
+                time,
+            })
+        } else {
+            Err(VersionError {
+                version: version.to_owned(),
+            })
+        }
+    }
+
+    /// What identities in the image are derived from.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("keelson-{}", self.version)
+    }
+
+    /// Salt of the hash tree.
+    #[must_use]
+    pub fn salt(&self) -> [u8; 32] {
+        sha256(format!("{}/verity salt", self.id()).as_bytes())
+    }
+
+    /// Text of os-release, also in the boot entry, where the loader sorts by it.
+    #[must_use]
+    pub fn os_release(&self) -> String {
+        let version = &self.version;
+        format!(
+            "NAME=Keelson\nID=keelson\nPRETTY_NAME=\"Keelson {version}\"\nVERSION_ID={version}\n\
+             IMAGE_ID=keelson\nIMAGE_VERSION={version}\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_must_fit_everywhere_they_are_written() {
+        for version in ["0.1.0", "1", "2026.11+git5~rc1-2", &"1".repeat(32)] {
+            assert!(Naming::new(version, 0).is_ok(), "{version}");
+        }
+        for version in ["", "v1", "1 2", "1\n2", "1/2", "1_2", &"1".repeat(33), "1é"] {
+            assert!(Naming::new(version, 0).is_err(), "{version}");
+        }
+    }
+
+    #[test]
+    fn nothing_on_the_command_line_decides_on_the_root() {
+        for word in ["root", "roothash", "slot", "init", "keelson"] {
+            assert!(!COMMAND_LINE.contains(&format!("{word}=")), "{word}");
+        }
+    }
+
+    #[test]
+    fn salt_follows_the_release() {
+        let salt = |version| Naming::new(version, 0).unwrap().salt();
+        assert_eq!(salt("1"), salt("1"));
+        assert_ne!(salt("1"), salt("2"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The root file system as a tree: our programs and units, the few foreign files, the modules, and empty folders to
+//! mount on. Everything belongs to root and carries one time.
+
+mod base;
+pub mod limits;
+mod programs;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use keelson_erofs::{Node, Time, Tree, TreeError, TreePath};
+use thiserror::Error;
+
+pub use programs::{FOREIGN, PROGRAMS, UNIT_FOLDERS};
+
+use crate::kernel::{Module, indexes};
+
+/// What a root is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Ingredients<'a> {
+    /// Folder with our built programs.
+    pub programs: &'a Path,
+    /// The repository, where unit files lie beside their programs.
+    pub source: &'a Path,
+    /// Leave out programs of ours that are not built yet.
+    pub allow_missing: bool,
+    /// Kernel release; names the module folder.
+    pub kernel: &'a str,
+    /// Modules in loading order.
+    pub modules: &'a [&'a Module],
+    /// `modules.builtin`, `modules.builtin.modinfo`.
+    pub builtin: &'a [Vec<u8>; 2],
+    /// Unpacked package `e2fsck-static`.
+    pub e2fsck: &'a Path,
+    /// Unpacked package `ca-certificates`.
+    pub certificates: &'a Path,
+    /// Text of os-release.
+    pub os_release: &'a str,
+    /// JSON list of the Debian packages inside.
+    pub packages: &'a [u8],
+    /// Seconds since 1970 of every file.
+    pub time: u64,
+}
+
+/// Why no root could be made.
+#[derive(Debug, Error)]
+pub enum RootError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program of ours has not been built.
+    #[error("{} missing in {folder}; build the workspace first", names.join(", "))]
+    Missing {
+        /// Programs.
+        names: Vec<&'static str>,
+        /// Where they were looked for.
+        folder: PathBuf,
+    },
+    /// A path is no path.
+    #[error("root tree")]
+    Tree(#[from] TreeError),
+    /// Two packages bring a unit of one name.
+    #[error("unit {name} exists twice")]
+    UnitTwice {
+        /// File name.
+        name: String,
+    },
+    /// The tree holds what an image must not hold.
+    #[error(transparent)]
+    Limits(#[from] limits::LimitError),
+}
+
+/// The tree of a root, checked against the limits of [`limits`], and the names of programs left out.
+///
+/// # Errors
+/// See [`RootError`].
+pub fn build(ingredients: &Ingredients<'_>) -> Result<(Tree, Vec<&'static str>), RootError> {
+    let mut tree = Tree::default();
+    base::folders(&mut tree)?;
+    base::etc(&mut tree)?;
+    base::os_files(&mut tree, ingredients)?;
+    let missing = programs::add(&mut tree, ingredients)?;
+    programs::add_units(&mut tree, ingredients.source)?;
+    add_modules(&mut tree, ingredients)?;
+    let tree = at_time(&tree, ingredients.time);
+    limits::check(&tree)?;
+    Ok((tree, missing))
+}
+
+fn add_modules(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result<(), RootError> {
+    let folder = format!("usr/lib/modules/{}", ingredients.kernel);
+    let mut put = |name: &str, node| tree.insert_with_parents(format!("{folder}/{name}"), node);
+    for module in ingredients.modules {
+        put(&module.path, Node::file_from(0o644, module.file.clone()))?;
+    }
+    for (name, content) in index_files(ingredients.modules, ingredients.builtin) {
+        put(name, Node::file(0o644, content))?;
+    }
+    Ok(())
+}
+
+/// Name and content of each module index file.
+#[must_use]
+pub fn index_files(modules: &[&Module], builtin: &[Vec<u8>; 2]) -> [(&'static str, Vec<u8>); 5] {
+    let indexes = indexes(modules);
+    let [list, info] = builtin;
+    [
+        ("modules.dep", indexes.dep.into_bytes()),
+        ("modules.alias", indexes.alias.into_bytes()),
+        ("modules.softdep", indexes.softdep.into_bytes()),
+        ("modules.builtin", list.clone()),
+        ("modules.builtin.modinfo", info.clone()),
+    ]
+}
+
+/// The same tree with one time on every node.
+fn at_time(tree: &Tree, time: u64) -> Tree {
+    let mtime = Time {
+        seconds: i64::try_from(time).unwrap_or(0),
+        nanoseconds: 0,
+    };
+    let mut out = Tree::new(Node {
+        mtime,
+        ..Node::dir(0o755)
+    });
+    for (path, node) in tree.iter() {
+        out.set(path.clone(), Node { mtime, ..node.clone() });
+    }
+    out
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RootError> {
+    std::fs::read(path).map_err(|source| RootError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Files of a folder, sorted by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, RootError> {
+    let failed = |source| RootError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = std::fs::read_dir(folder)
+        .map_err(failed)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let mut files: Vec<PathBuf> = entries
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Whether the tree has a node there.
+#[must_use]
+pub fn has(tree: &Tree, path: &str) -> bool {
+    TreePath::parse(path).is_ok_and(|path| tree.get(&path).is_some())
+}

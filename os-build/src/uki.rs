@@ -1,0 +1,215 @@
+//! Assembly of a boot entry (unified kernel image): systemd's EFI stub with the kernel, the initramfs and a few texts
+//! as further PE sections.
+//!
+//! `.linux` and `.initrd` come first and what changes with every release last, so that two releases with one kernel
+//! differ in few bytes. Sources: UAPI Unified Kernel Image specification; Microsoft PE/COFF specification.
+
+use object::endian::{LittleEndian as LE, U16, U32};
+use object::pe::{
+    IMAGE_SCN_CNT_INITIALIZED_DATA, IMAGE_SCN_MEM_READ, IMAGE_SIZEOF_SECTION_HEADER, ImageNtHeaders64,
+    ImageSectionHeader,
+};
+use object::pod;
+use object::read::pe::PeFile64;
+use thiserror::Error;
+
+/// What a boot entry is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// systemd's `linuxx64.efi.stub`.
+    pub stub: &'a [u8],
+    /// The kernel's boot image, itself a PE file.
+    pub kernel: &'a [u8],
+    /// The initramfs.
+    pub initrd: &'a [u8],
+    /// Text of os-release; the loader sorts entries by its version.
+    pub os_release: &'a str,
+    /// Kernel command line.
+    pub command_line: &'a str,
+    /// What `uname -r` prints.
+    pub uname: &'a str,
+}
+
+/// Why no boot entry could be made.
+#[derive(Debug, Error)]
+pub enum UkiError {
+    /// The stub or the kernel is no 64-bit PE file.
+    #[error("{what} is not a PE file")]
+    Pe {
+        /// `stub` or `kernel`.
+        what: &'static str,
+        /// What the reader said.
+        #[source]
+        source: object::read::Error,
+    },
+    /// The stub's headers have no room for more sections.
+    #[error("the stub has room for {room} sections, {needed} are needed")]
+    Room {
+        /// Headers that fit.
+        room: usize,
+        /// Headers wanted.
+        needed: usize,
+    },
+    /// The result would not fit the 32-bit fields of the format.
+    #[error("the boot entry would be larger than 4 GiB")]
+    Size,
+}
+
+struct Section<'a> {
+    name: &'static [u8],
+    data: &'a [u8],
+    /// Bytes in memory; at least those of `data`.
+    memory: usize,
+}
+
+/// Bytes of a boot entry.
+///
+/// # Errors
+/// See [`UkiError`].
+pub fn assemble(parts: &Parts<'_>) -> Result<Vec<u8>, UkiError> {
+    let stub = PeFile64::parse(parts.stub).map_err(|source| UkiError::Pe { what: "stub", source })?;
+    let kernel = PeFile64::parse(parts.kernel).map_err(|source| UkiError::Pe { what: "kernel", source })?;
+    let kernel_memory = kernel.nt_headers().optional_header.size_of_image.get(LE) as usize;
+    let sections = [
+        Section {
+            name: b".linux",
+            data: parts.kernel,
+            memory: kernel_memory.max(parts.kernel.len()),
+        },
+        Section::plain(b".initrd", parts.initrd),
+        Section::plain(b".osrel", parts.os_release.as_bytes()),
+        Section::plain(b".cmdline", parts.command_line.as_bytes()),
+        Section::plain(b".uname", parts.uname.as_bytes()),
+    ];
+    append(parts.stub, &stub, &sections)
+}
+
+impl<'a> Section<'a> {
+    const fn plain(name: &'static [u8], data: &'a [u8]) -> Section<'a> {
+        Section {
+            name,
+            data,
+            memory: data.len(),
+        }
+    }
+}
+
+/// Where the next section goes, in the file and in memory.
+struct Place {
+    file: usize,
+    memory: usize,
+    file_alignment: usize,
+    memory_alignment: usize,
+}
+
+fn append(bytes: &[u8], stub: &PeFile64<'_>, sections: &[Section<'_>]) -> Result<Vec<u8>, UkiError> {
+    let optional = &stub.nt_headers().optional_header;
+    let present = stub.section_table().iter().count();
+    let table_at = section_table_offset(stub);
+    let room = (optional.size_of_headers.get(LE) as usize).saturating_sub(table_at) / IMAGE_SIZEOF_SECTION_HEADER;
+    let needed = present + sections.len();
+    if room < needed {
+        return Err(UkiError::Room { room, needed });
+    }
+    let mut place = Place {
+        file: bytes.len(),
+        memory: optional.size_of_image.get(LE) as usize,
+        file_alignment: optional.file_alignment.get(LE) as usize,
+        memory_alignment: optional.section_alignment.get(LE) as usize,
+    };
+    let mut out = bytes.to_vec();
+    for (index, section) in sections.iter().enumerate() {
+        let header = place_section(&mut out, &mut place, section)?;
+        overwrite(
+            &mut out,
+            table_at + (present + index) * IMAGE_SIZEOF_SECTION_HEADER,
+            pod::bytes_of(&header),
+        );
+    }
+    finish_headers(&mut out, stub, needed, place.memory, sections)?;
+    Ok(out)
+}
+
+fn place_section(out: &mut Vec<u8>, place: &mut Place, section: &Section<'_>) -> Result<ImageSectionHeader, UkiError> {
+    let file = place.file.next_multiple_of(place.file_alignment.max(1));
+    let memory = place.memory.next_multiple_of(place.memory_alignment.max(1));
+    let raw = section.data.len().next_multiple_of(place.file_alignment.max(1));
+    out.resize(file, 0);
+    out.extend(section.data);
+    out.resize(file + raw, 0);
+    place.file = file + raw;
+    place.memory = (memory + section.memory).next_multiple_of(place.memory_alignment.max(1));
+    let mut name = [0; 8];
+    name.iter_mut().zip(section.name).for_each(|(to, from)| *to = *from);
+    let none = U32::new(LE, 0);
+    Ok(ImageSectionHeader {
+        name,
+        virtual_size: field(section.memory)?,
+        virtual_address: field(memory)?,
+        size_of_raw_data: field(raw)?,
+        pointer_to_raw_data: field(file)?,
+        pointer_to_relocations: none,
+        pointer_to_linenumbers: none,
+        number_of_relocations: U16::new(LE, 0),
+        number_of_linenumbers: U16::new(LE, 0),
+        characteristics: U32::new(LE, IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ),
+    })
+}
+
+/// Counts and sizes in the headers; the time stamp becomes zero.
+fn finish_headers(
+    out: &mut [u8],
+    stub: &PeFile64<'_>,
+    count: usize,
+    image_size: usize,
+    sections: &[Section<'_>],
+) -> Result<(), UkiError> {
+    let mut headers: ImageNtHeaders64 = *stub.nt_headers();
+    headers
+        .file_header
+        .number_of_sections
+        .set(LE, u16::try_from(count).map_err(|_| UkiError::Size)?);
+    headers.file_header.time_date_stamp.set(LE, 0);
+    headers.optional_header.size_of_image = field(image_size)?;
+    let added: usize = sections.iter().map(|section| section.data.len()).sum();
+    let data = headers.optional_header.size_of_initialized_data.get(LE) as usize + added;
+    headers.optional_header.size_of_initialized_data = field(data)?;
+    headers.optional_header.check_sum.set(LE, 0);
+    let at = stub.dos_header().e_lfanew.get(LE) as usize;
+    overwrite(out, at, pod::bytes_of(&headers));
+    Ok(())
+}
+
+fn section_table_offset(stub: &PeFile64<'_>) -> usize {
+    let headers = stub.dos_header().e_lfanew.get(LE) as usize;
+    let before_optional = size_of::<u32>() + size_of::<object::pe::ImageFileHeader>();
+    headers + before_optional + stub.nt_headers().file_header.size_of_optional_header.get(LE) as usize
+}
+
+fn field(value: usize) -> Result<U32<LE>, UkiError> {
+    u32::try_from(value)
+        .map(|value| U32::new(LE, value))
+        .map_err(|_| UkiError::Size)
+}
+
+fn overwrite(out: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(target) = out.get_mut(at..at + bytes.len()) {
+        target.copy_from_slice(bytes);
+    }
+}
+
+/// Content of a section of a boot entry, without the filling to the next alignment where its size tells.
+#[must_use]
+pub fn section<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let file = PeFile64::parse(entry).ok()?;
+    let header = file
+        .section_table()
+        .iter()
+        .find(|header| header.raw_name() == name.as_bytes())?;
+    let (offset, size) = (
+        header.pointer_to_raw_data.get(LE) as usize,
+        header.size_of_raw_data.get(LE) as usize,
+    );
+    let size = size.min(header.virtual_size.get(LE) as usize);
+    entry.get(offset..offset.checked_add(size)?)
+}
