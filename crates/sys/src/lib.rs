@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod cgroup_device;
+pub mod children;
 pub mod clone3;
 pub mod dm;
 pub mod entropy;
@@ -14,4 +15,5 @@ pub mod mount_attr;
 pub mod netlink;
 pub mod passed_fds;
 pub mod seccomp_filter;
+pub mod spawn;
 pub mod watchdog;
