@@ -1,0 +1,123 @@
+//! From a container's record to a running process, and back: root mounted, volumes filled, network
+//! joined, bundle written, shim started. Each step is undone when a later one fails.
+//!
+//! Works on one container at a time and keeps nothing in memory; who may start, and with which
+//! address and ports, was decided by the engine before.
+
+mod bundle;
+mod cgroup;
+mod copy;
+mod mounts;
+mod run;
+
+pub use run::{Launched, LaunchFailure, launch, reattach, watch};
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::id::ContainerId;
+use crate::engine::record::ContainerRecord;
+use crate::image::{ContainerLayer, ImageId, Mounts, Store};
+use crate::net::apply::Network;
+use crate::volume::Volumes;
+
+/// Where everything lies, and what launches share.
+#[derive(Debug)]
+pub struct World {
+    /// State that lasts: `/state/containers`.
+    pub root: PathBuf,
+    /// State of this boot: `/run/keelson`.
+    pub run: PathBuf,
+    /// The cgroup tree.
+    pub cgroups: PathBuf,
+    /// The shim's program.
+    pub shim: PathBuf,
+    /// The journal's socket, when output goes there.
+    pub journal: Option<PathBuf>,
+    /// Where values of secrets lie.
+    pub secrets: PathBuf,
+    /// Images.
+    pub images: Arc<Store>,
+    /// Their mounts.
+    pub mounts: Mounts,
+    /// Named volumes.
+    pub volumes: Volumes,
+    /// The bridge.
+    pub network: Network,
+}
+
+impl World {
+    /// What a container keeps between boots.
+    pub fn container_directory(&self, id: &ContainerId) -> PathBuf {
+        self.root.join("containers").join(id.as_str())
+    }
+
+    /// The bundle of a container's present or last run.
+    pub fn bundle(&self, id: &ContainerId) -> PathBuf {
+        self.run.join("shims").join(id.as_str())
+    }
+
+    /// The socket of a container's shim.
+    pub fn shim_socket(&self, id: &ContainerId) -> PathBuf {
+        self.bundle(id).join("shim.sock")
+    }
+
+    /// Where the shim writes down the container's end.
+    pub fn exit_file(&self, id: &ContainerId) -> PathBuf {
+        self.bundle(id).join("exit.json")
+    }
+
+    /// The container's output.
+    pub fn log_file(&self, id: &ContainerId) -> PathBuf {
+        self.container_directory(id).join("log.json")
+    }
+
+    /// Where the root of a container is mounted.
+    pub fn layer(&self, id: &ContainerId) -> ContainerLayer {
+        let directory = self.container_directory(id);
+        ContainerLayer {
+            container: id.as_str().to_owned(),
+            upper: directory.join("upper"),
+            work: directory.join("work"),
+            target: self.bundle(id).join("rootfs"),
+        }
+    }
+
+    /// The address of the host on the bridge.
+    pub fn gateway(&self) -> IpAddr {
+        self.network.subnets().gateway4().into()
+    }
+
+    /// Takes away what a container's run left in this boot: mounts, network, processes. What is gone
+    /// already is fine; what cannot be taken away is logged. Blocking.
+    pub fn clear_run(&self, record: &ContainerRecord) {
+        let id = &record.id;
+        cgroup::remove(&self.cgroups, id);
+        self.network.detach(id, record.endpoint.as_ref());
+        let Ok(image) = record.image_id.parse::<ImageId>() else { return };
+        if let Err(error) = self.mounts.unmount_container(&image, &self.layer(id)) {
+            let error = crate::engine::error::chain(&error);
+            log::warn!(container = id.as_str(), error = error; "cannot unmount a container's root");
+        }
+    }
+
+    /// Removes what a container that does not run has on disk. Blocking.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn remove_container(&self, record: &ContainerRecord) -> std::io::Result<()> {
+        self.clear_run(record);
+        for directory in [self.bundle(&record.id), self.container_directory(&record.id)] {
+            remove_tree(&directory)?;
+        }
+        Ok(())
+    }
+}
+
+fn remove_tree(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
