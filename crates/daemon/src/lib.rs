@@ -2,11 +2,11 @@
 //! error chain once. It knows nothing of what the program does.
 
 mod logging;
-pub mod notify;
 
 use std::future::Future;
 use std::process::ExitCode;
 
+pub use keelson_notify as notify;
 pub use keelson_sys::passed_fds;
 pub use logging::init as init_logging;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +28,7 @@ where
         }
     };
     let outcome = runtime.block_on(async {
-        let watchdog = tokio::spawn(notify::feed_watchdog());
+        let watchdog = tokio::spawn(feed_watchdog());
         let outcome = tokio::select! {
             outcome = body => outcome,
             () = termination() => Ok(()),
@@ -40,6 +40,18 @@ where
     // Blocking work still under way must not hold up the exit.
     runtime.shutdown_background();
     report(outcome)
+}
+
+/// Reports twice per watchdog interval, as long as the runtime turns. Ends at once if nobody asks.
+async fn feed_watchdog() {
+    let Some(interval) = notify::watchdog_interval() else {
+        return;
+    };
+    let mut ticks = tokio::time::interval(interval / 2);
+    loop {
+        ticks.tick().await;
+        notify::watchdog();
+    }
 }
 
 /// Ends when the program is asked to stop (SIGTERM or SIGINT).

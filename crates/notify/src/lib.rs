@@ -1,4 +1,5 @@
 //! What a service tells PID 1: the datagrams of `sd_notify(3)`. Without a `NOTIFY_SOCKET` every call does nothing.
+//! Never waits: a message that does not fit is dropped with a warning.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -18,12 +19,20 @@ pub fn stopping() {
     send("STOPPING=1");
 }
 
+/// The service still turns.
+pub fn watchdog() {
+    send("WATCHDOG=1");
+}
+
 /// Sends state lines as they are.
 pub fn send(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), path));
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(state.as_bytes(), path)
+    });
     if let Err(error) = sent {
         log::warn!(error:% = error; "cannot notify the manager");
     }
@@ -31,21 +40,13 @@ pub fn send(state: &str) {
 
 /// How often the service must report, by `WATCHDOG_USEC`; `None` if nobody asks.
 #[must_use]
-pub fn parse_watchdog(microseconds: Option<&str>) -> Option<Duration> {
-    let microseconds = microseconds?.parse().ok().filter(|value| *value > 0)?;
-    Some(Duration::from_micros(microseconds))
+pub fn watchdog_interval() -> Option<Duration> {
+    parse_watchdog(std::env::var("WATCHDOG_USEC").ok().as_deref())
 }
 
-/// Reports twice per watchdog interval, as long as the runtime turns. Ends at once if nobody asks.
-pub(crate) async fn feed_watchdog() {
-    let Some(interval) = parse_watchdog(std::env::var("WATCHDOG_USEC").ok().as_deref()) else {
-        return;
-    };
-    let mut ticks = tokio::time::interval(interval / 2);
-    loop {
-        ticks.tick().await;
-        send("WATCHDOG=1");
-    }
+fn parse_watchdog(microseconds: Option<&str>) -> Option<Duration> {
+    let microseconds = microseconds?.parse().ok().filter(|value| *value > 0)?;
+    Some(Duration::from_micros(microseconds))
 }
 
 #[cfg(test)]

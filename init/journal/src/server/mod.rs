@@ -1,0 +1,405 @@
+//! The journal's loop: sockets and the kernel's log in, the store, queries out. One thread, nothing blocks but the
+//! store's own writes.
+
+mod clients;
+mod clock;
+mod receive;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{Timespec, epoll};
+
+use crate::entry::Fields;
+use crate::origin::{self, Place, Sender};
+use crate::rate::{Rates, Verdict};
+use crate::store::{Stamp, Store};
+use crate::stream::Stream;
+use crate::{kernel, native, syslog};
+use clients::Clients;
+use receive::{Received, receive};
+
+/// Longest time an entry of ordinary severity may stay in memory only.
+const SYNC_DELAY: Duration = Duration::from_secs(10);
+/// Severity from which an entry is brought to the medium at once (critical and worse).
+const SYNC_NOW: u8 = 2;
+/// Messages taken from one socket per turn, so that no sender keeps the others waiting.
+const TURN: usize = 256;
+/// Connections of services at a time.
+const MOST_STREAMS: usize = 1024;
+
+const NATIVE: u64 = 0;
+const SYSLOG: u64 = 1;
+const STDOUT: u64 = 2;
+const QUERY: u64 = 3;
+const KERNEL: u64 = 4;
+const SIGNAL: u64 = 5;
+const FIRST_CONNECTION: u64 = 16;
+
+/// Descriptors the journal listens on. Each may be missing, in tests.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Datagrams of the native protocol.
+    pub native: Option<OwnedFd>,
+    /// Syslog datagrams.
+    pub syslog: Option<OwnedFd>,
+    /// Listening stream socket for standard output.
+    pub stdout: Option<OwnedFd>,
+    /// Listening stream socket for queries.
+    pub query: Option<OwnedFd>,
+    /// `/dev/kmsg`, opened without blocking.
+    pub kernel: Option<OwnedFd>,
+}
+
+struct Connection {
+    socket: UnixStream,
+    stream: Stream,
+    sender: Sender,
+    place: Place,
+}
+
+/// The journal.
+#[derive(Debug)]
+pub struct Server {
+    epoll: OwnedFd,
+    sockets: Sockets,
+    signals: SignalFd,
+    store: Store,
+    rates: Rates,
+    streams: BTreeMap<u64, Connection>,
+    clients: Clients,
+    next_token: u64,
+    sync_due: Option<Instant>,
+    host: Vec<(&'static str, String)>,
+    lost: u64,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("sender", &self.sender)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Prepares the loop. `host` are fields every entry gets (machine id, host name).
+    ///
+    /// # Errors
+    /// The kernel refuses a descriptor.
+    pub fn new(sockets: Sockets, store: Store, host: Vec<(&'static str, String)>) -> io::Result<Server> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGTERM);
+        mask.add(Signal::SIGINT);
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let sources = [
+            (NATIVE, &sockets.native),
+            (SYSLOG, &sockets.syslog),
+            (STDOUT, &sockets.stdout),
+            (QUERY, &sockets.query),
+            (KERNEL, &sockets.kernel),
+        ];
+        for (token, source) in sources {
+            if let Some(source) = source {
+                rustix::io::ioctl_fionbio(source, true)
+                    .or_else(|error| if token == KERNEL { Ok(()) } else { Err(error) })?;
+                watch(&epoll, source, token, epoll::EventFlags::IN)?;
+            }
+        }
+        for datagrams in [&sockets.native, &sockets.syslog].into_iter().flatten() {
+            rustix::net::sockopt::set_socket_passcred(datagrams, true)?;
+        }
+        watch(&epoll, &signals, SIGNAL, epoll::EventFlags::IN)?;
+        Ok(Server {
+            epoll,
+            sockets,
+            signals,
+            store,
+            rates: Rates::default(),
+            streams: BTreeMap::new(),
+            clients: Clients::default(),
+            next_token: FIRST_CONNECTION,
+            sync_due: None,
+            host,
+            lost: 0,
+        })
+    }
+
+    /// Runs until a termination signal, then brings everything to the medium.
+    ///
+    /// # Errors
+    /// The loop itself cannot go on; failing clients and a full disk do not end it.
+    pub fn run(mut self) -> io::Result<()> {
+        let watchdog = keelson_notify::watchdog_interval().map(|interval| interval / 2);
+        keelson_notify::ready();
+        let mut fed = Instant::now();
+        loop {
+            if !self.turn(watchdog)? {
+                break;
+            }
+            if watchdog.is_some_and(|interval| fed.elapsed() >= interval) {
+                keelson_notify::watchdog();
+                fed = Instant::now();
+            }
+        }
+        keelson_notify::stopping();
+        self.drain();
+        self.store.sync()
+    }
+
+    /// One turn of the loop; false when asked to stop.
+    fn turn(&mut self, longest: Option<Duration>) -> io::Result<bool> {
+        let mut events = Vec::with_capacity(64);
+        let timeout = self.timeout(longest);
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events {
+            match event.data.u64() {
+                NATIVE => self.native(),
+                SYSLOG => self.syslog(),
+                STDOUT => self.accept_stream(),
+                QUERY => self.accept_query(),
+                KERNEL => self.kernel(),
+                SIGNAL => {
+                    if matches!(self.signals.read_signal(), Ok(Some(_))) {
+                        return Ok(false);
+                    }
+                }
+                token if self.streams.contains_key(&token) => self.read_stream(token),
+                token => self.clients.turn(token, &self.store, &self.epoll),
+            }
+        }
+        if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            self.sync();
+        }
+        self.clients.wake_followers(&self.store, &self.epoll);
+        Ok(true)
+    }
+
+    fn timeout(&self, longest: Option<Duration>) -> Option<Timespec> {
+        let until_sync = self.sync_due.map(|due| due.saturating_duration_since(Instant::now()));
+        let shortest = until_sync.into_iter().chain(longest).min()?;
+        Timespec::try_from(shortest).ok()
+    }
+
+    /// What is waiting when the journal is told to stop is still taken in.
+    fn drain(&mut self) {
+        self.native();
+        self.syslog();
+        self.kernel();
+        for token in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.read_stream(token);
+        }
+    }
+
+    fn native(&mut self) {
+        for Received { data, sender } in received(self.sockets.native.as_ref()) {
+            let Ok(mut fields) = native::parse(&data) else {
+                self.lost += 1;
+                continue;
+            };
+            // An empty datagram is a client's question whether the journal is there.
+            if fields.is_empty() {
+                continue;
+            }
+            fields.push("_TRANSPORT", "journal");
+            self.accept(fields, sender, None);
+        }
+    }
+
+    fn syslog(&mut self) {
+        for Received { data, sender } in received(self.sockets.syslog.as_ref()) {
+            let mut fields = syslog::parse(&data);
+            fields.push("_TRANSPORT", "syslog");
+            self.accept(fields, sender, None);
+        }
+    }
+
+    fn kernel(&mut self) {
+        let last = self.store.last_kernel_record();
+        let mut buffer = vec![0; 8192];
+        for _ in 0..TURN * 4 {
+            let Some(kernel) = &self.sockets.kernel else { return };
+            let count = match rustix::io::read(kernel, &mut buffer) {
+                Ok(count) if count > 0 => count,
+                // Records that were overwritten before they could be read: go on behind them.
+                Err(rustix::io::Errno::PIPE | rustix::io::Errno::INTR) => continue,
+                Ok(_) | Err(_) => return,
+            };
+            let record = kernel::parse(buffer.get(..count).unwrap_or_default());
+            let Some(record) = record.filter(|record| last.is_none_or(|last| record.sequence > last)) else {
+                continue;
+            };
+            let stamp = clock::stamp_at(record.monotonic);
+            self.append(record.fields, stamp);
+        }
+    }
+
+    fn accept_stream(&mut self) {
+        while let Some(socket) = accept(self.sockets.stdout.as_ref()) {
+            let Ok(peer) = rustix::net::sockopt::socket_peercred(&socket) else {
+                continue;
+            };
+            if self.streams.len() >= MOST_STREAMS {
+                self.lost += 1;
+                continue;
+            }
+            let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or(0);
+            let sender = Sender {
+                pid,
+                uid: peer.uid.as_raw(),
+                gid: peer.gid.as_raw(),
+            };
+            let token = self.token();
+            if watch(&self.epoll, &socket, token, epoll::EventFlags::IN).is_ok() {
+                let place = origin::place_of(pid);
+                self.streams.insert(
+                    token,
+                    Connection {
+                        socket,
+                        stream: Stream::new(),
+                        sender,
+                        place,
+                    },
+                );
+            }
+        }
+    }
+
+    fn read_stream(&mut self, token: u64) {
+        let mut buffer = [0; 16 << 10];
+        for _ in 0..16 {
+            let Some(connection) = self.streams.get_mut(&token) else {
+                return;
+            };
+            let entries = match rustix::io::read(&connection.socket, &mut buffer) {
+                Ok(0) => None,
+                Ok(count) => Some(connection.stream.push(buffer.get(..count).unwrap_or_default())),
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => None,
+            };
+            let ended = entries.is_none();
+            let entries = entries.unwrap_or_else(|| connection.stream.finish().into_iter().collect());
+            let (sender, place) = (connection.sender, connection.place.clone());
+            // The helper that opened the connection may have been gone before its group could be read.
+            let place = match (&place.unit, connection.stream.unit()) {
+                (None, Some(unit)) if sender.uid == 0 => Place {
+                    unit: Some(unit.to_owned()),
+                    ..place
+                },
+                _ => place,
+            };
+            for fields in entries {
+                self.accept(fields, Some(sender), Some(&place));
+            }
+            if ended {
+                self.streams.remove(&token);
+                return;
+            }
+        }
+    }
+
+    fn accept_query(&mut self) {
+        while let Some(socket) = accept(self.sockets.query.as_ref()) {
+            let token = self.token();
+            self.clients.insert(token, socket, &self.epoll);
+        }
+    }
+
+    fn token(&mut self) -> u64 {
+        let token = self.next_token;
+        self.next_token += 1;
+        token
+    }
+
+    /// Takes an entry of a sender: who it was, how much it may say, and into the store.
+    fn accept(&mut self, mut fields: Fields, sender: Option<Sender>, place: Option<&Place>) {
+        let found = match (place, sender) {
+            (Some(place), _) => place.clone(),
+            (None, Some(sender)) => origin::place_of(sender.pid),
+            (None, None) => Place::default(),
+        };
+        if let Some(sender) = sender {
+            origin::describe(&mut fields, sender, &found);
+        }
+        let source = found.unit.or(found.container).unwrap_or_else(|| "other".to_owned());
+        let stamp = clock::now();
+        match self.rates.judge(&source, Duration::from_micros(stamp.monotonic)) {
+            Verdict::Keep => {}
+            Verdict::KeepAfter(dropped) => self.append(suppressed(&source, dropped), stamp),
+            Verdict::Drop => return,
+        }
+        self.append(fields, stamp);
+    }
+
+    fn append(&mut self, mut fields: Fields, stamp: Stamp) {
+        for (name, value) in &self.host {
+            fields.push_default(name, value.as_str());
+        }
+        let urgent = fields
+            .text("PRIORITY")
+            .and_then(|text| text.parse::<u8>().ok())
+            .is_some_and(|level| level <= SYNC_NOW);
+        if self.store.append(stamp, fields).is_err() {
+            self.lost += 1;
+            keelson_notify::status(&format!("{} entries lost: the store cannot be written", self.lost));
+            return;
+        }
+        if urgent {
+            self.sync();
+        } else {
+            self.sync_due.get_or_insert_with(|| Instant::now() + SYNC_DELAY);
+        }
+    }
+
+    fn sync(&mut self) {
+        self.sync_due = None;
+        if self.store.sync().is_err() {
+            keelson_notify::status("the store's medium fails");
+        }
+    }
+}
+
+/// What a source that was cut off gets to read afterwards.
+fn suppressed(source: &str, dropped: u32) -> Fields {
+    [
+        (
+            "MESSAGE",
+            format!("{dropped} entries of {source} were dropped: it wrote too many at a time"),
+        ),
+        ("PRIORITY", "4".to_owned()),
+        ("SYSLOG_IDENTIFIER", "journal".to_owned()),
+        ("_TRANSPORT", "driver".to_owned()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn received(socket: Option<&OwnedFd>) -> Vec<Received> {
+    let Some(socket) = socket else { return Vec::new() };
+    std::iter::from_fn(|| receive(socket)).take(TURN).flatten().collect()
+}
+
+fn accept(listener: Option<&OwnedFd>) -> Option<UnixStream> {
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+    rustix::net::accept_with(listener?, flags).ok().map(UnixStream::from)
+}
+
+fn watch(epoll: &OwnedFd, source: &impl AsFd, token: u64, flags: epoll::EventFlags) -> io::Result<()> {
+    Ok(epoll::add(epoll, source, epoll::EventData::new_u64(token), flags)?)
+}
