@@ -113,8 +113,10 @@ fn write_esp(disk: &File, bytes: u64, release: &Release<'_>) -> Result<(), DiskE
         volume_id: u32::from_be_bytes([a, b, c, d]),
         time: release.time,
     };
+    let len = size_on(Part::Esp, bytes);
     Ok(esp::write(
-        Region::new(disk, Part::Esp.start(), size_on(Part::Esp, bytes)),
+        &mut Region::new(disk, Part::Esp.start(), len),
+        len,
         &content,
     )?)
 }

@@ -5,17 +5,17 @@
 
 use std::io::{self, Read, Seek, Write};
 
-use fatfs::{Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
+use fatfs::{FileSystem, FsOptions};
 use thiserror::Error;
+
+use super::fat::{self, FatError, Volume};
 
 /// Folder of the boot entries.
 pub const ENTRIES: &str = "EFI/Linux";
 /// The loader's settings: no menu, no entry preferred, nothing to edit.
 const LOADER_CONF: &[u8] = b"timeout 0\neditor no\n";
-/// Bytes of a directory record.
-const RECORD: usize = 32;
-/// Characters of a long name in one record.
-const NAME_PER_RECORD: usize = 13;
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
 
 /// What goes onto the partition.
 #[derive(Debug, Clone)]
@@ -34,8 +34,11 @@ pub struct Content<'a> {
 #[derive(Debug, Error)]
 pub enum EspError {
     /// The file system could not be written.
+    #[error(transparent)]
+    Write(#[from] FatError),
+    /// It could not be read.
     #[error("FAT file system of the ESP")]
-    Fat(#[from] io::Error),
+    Read(#[from] io::Error),
     /// The entries' directory records would not fit one sector.
     #[error("the boot entries need {bytes} bytes of directory, which is more than one sector")]
     Directory {
@@ -44,83 +47,33 @@ pub enum EspError {
     },
 }
 
-/// Makes the file system on `device`, whose bytes are all zero.
+/// Makes the file system of `bytes` bytes on `device`, which holds only zeros.
 ///
 /// # Errors
 /// See [`EspError`].
-pub fn write<D: Read + Write + Seek>(mut device: D, content: &Content<'_>) -> Result<(), EspError> {
-    let bytes = directory_bytes(content.entries.iter().map(|(name, _)| name.as_str()));
-    if bytes > 512 {
-        return Err(EspError::Directory { bytes });
+pub fn write<D: Write + Seek>(device: &mut D, bytes: u64, content: &Content<'_>) -> Result<(), EspError> {
+    let needed = fat::directory_bytes(content.entries.iter().map(|(name, _)| name.as_str()));
+    if needed > SECTOR {
+        return Err(EspError::Directory { bytes: needed });
     }
-    let format = FormatVolumeOptions::new()
-        .fat_type(FatType::Fat32)
-        .bytes_per_cluster(4096)
-        .volume_id(content.volume_id)
-        .volume_label(*b"KEELSON ESP");
-    fatfs::format_volume(&mut device, format)?;
-    device.rewind()?;
-    let clock: &'static Clock = Box::leak(Box::new(Clock { time: content.time }));
-    let volume = FileSystem::new(&mut device, FsOptions::new().time_provider(clock))?;
-    fill(&volume, content)?;
-    volume.unmount()?;
-    Ok(())
-}
-
-fn fill<D: Read + Write + Seek>(volume: &FileSystem<D>, content: &Content<'_>) -> io::Result<()> {
-    let root = volume.root_dir();
-    for folder in ["EFI", "EFI/BOOT", ENTRIES, "loader"] {
-        root.create_dir(folder)?;
-    }
-    root.create_file("EFI/BOOT/BOOTX64.EFI")?.write_all(content.loader)?;
-    root.create_file("loader/loader.conf")?.write_all(LOADER_CONF)?;
-    for (name, bytes) in &content.entries {
-        root.create_file(&format!("{ENTRIES}/{name}"))?.write_all(bytes)?;
-    }
-    Ok(())
-}
-
-/// Bytes of directory that files of these names take, with the two records every directory begins with.
-#[must_use]
-pub fn directory_bytes<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
-    let records: usize = names
-        .into_iter()
-        .map(|name| 1 + name.chars().count().div_ceil(NAME_PER_RECORD))
-        .sum();
-    (2 + records) * RECORD
-}
-
-/// A clock that stands still.
-#[derive(Debug)]
-struct Clock {
-    time: u64,
-}
-
-impl TimeProvider for Clock {
-    fn get_current_date(&self) -> Date {
-        self.get_current_date_time().date
-    }
-
-    fn get_current_date_time(&self) -> DateTime {
-        let seconds = i64::try_from(self.time).unwrap_or(i64::MAX);
-        let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let at = jiff::tz::Offset::UTC.to_datetime(at);
-        let number = |value: i8| value.unsigned_abs().into();
-        DateTime {
-            // FAT knows the years 1980 to 2107.
-            date: Date {
-                year: at.year().clamp(1980, 2107).unsigned_abs(),
-                month: number(at.month()),
-                day: number(at.day()),
-            },
-            time: Time {
-                hour: number(at.hour()),
-                min: number(at.minute()),
-                sec: number(at.second()),
-                millis: 0,
-            },
-        }
-    }
+    let volume = Volume {
+        bytes,
+        cluster: 4096,
+        label: "KEELSON ESP",
+        id: content.volume_id,
+        time: content.time,
+    };
+    let mut files = vec![
+        ("EFI/BOOT/BOOTX64.EFI".to_owned(), content.loader),
+        ("loader/loader.conf".to_owned(), LOADER_CONF),
+    ];
+    files.extend(
+        content
+            .entries
+            .iter()
+            .map(|(name, bytes)| (format!("{ENTRIES}/{name}"), *bytes)),
+    );
+    Ok(fat::write(device, &volume, &files)?)
 }
 
 /// A file found on the partition.
@@ -160,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    const SIZE: usize = 64 << 20;
+    const SIZE: usize = 300 << 20;
 
     fn made(entries: &[(&str, &[u8])]) -> Result<Vec<u8>, EspError> {
         let mut device = vec![0; SIZE];
@@ -174,7 +127,7 @@ mod tests {
             volume_id: 0x1234_5678,
             time: 1_700_000_000,
         };
-        write(Cursor::new(&mut device), &content)?;
+        write(&mut Cursor::new(&mut device), SIZE as u64, &content)?;
         Ok(device)
     }
 
@@ -193,19 +146,13 @@ mod tests {
     #[test]
     fn all_records_of_the_entries_lie_in_one_sector() {
         let device = made(&[("ka+3-0.efi", b"a"), ("kb+3-0.efi", b"b")]).unwrap();
-        let short = b"KA+3-0~1EFI"; // fatfs replaces what 8.3 names cannot hold
-        let sectors: Vec<usize> = device
-            .chunks(512)
-            .enumerate()
-            .filter(|(_, sector)| {
-                sector
-                    .chunks(RECORD)
-                    .any(|record| record[11] == 0x20 && record.starts_with(b"K"))
-            })
-            .map(|(number, _)| number)
+        let holds = |sector: &[u8], short: &[u8]| sector.chunks(32).any(|record| record.starts_with(short));
+        let sectors: Vec<&[u8]> = device
+            .chunks(SECTOR)
+            .filter(|sector| holds(sector, b"KA_3-0~1EFI"))
             .collect();
-        assert_eq!(sectors.len(), 1, "{short:?}");
-        assert_eq!(directory_bytes(["ka+3-0.efi", "kb+3-0.efi"]), 6 * RECORD);
+        assert_eq!(sectors.len(), 1);
+        assert!(holds(sectors[0], b"KB_3-0~1EFI") && holds(sectors[0], b".          "));
     }
 
     #[test]
@@ -213,20 +160,5 @@ mod tests {
         let long = "k".repeat(200);
         let error = made(&[(&long, b"")]).unwrap_err();
         assert!(matches!(error, EspError::Directory { .. }), "{error}");
-    }
-
-    #[test]
-    fn fsck_finds_nothing_to_repair() {
-        let place = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(place.path(), made(&[("ka+3-0.efi", b"a")]).unwrap()).unwrap();
-        let Ok(output) = std::process::Command::new("fsck.fat")
-            .arg("-n")
-            .arg(place.path())
-            .output()
-        else {
-            eprintln!("skipped: fsck.fat (package dosfstools) is not installed");
-            return;
-        };
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod assemble;
 pub mod esp;
+pub mod fat;
+mod fat_name;
 pub mod region;
 pub mod state;
 pub mod table;
