@@ -12,6 +12,7 @@ pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
 pub mod progress;
+pub mod qemu;
 pub mod release;
 pub mod root;
 pub mod uki;

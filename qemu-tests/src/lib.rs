@@ -1,1 +1,16 @@
-//! keelson-qemu-tests
+//! Whole-system tests: the shipped image, unchanged, in QEMU machines that differ only by what is plugged in and how
+//! they are provisioned.
+//!
+//! Every wait has a deadline; a failed case keeps its machines' consoles and disks and says where.
+
+pub mod case;
+pub mod disk;
+pub mod environment;
+pub mod guest;
+pub mod state;
+pub mod write_log;
+
+pub use case::{Case, Extent};
+pub use disk::DiskFile;
+pub use environment::Environment;
+pub use guest::{Guest, Lab};

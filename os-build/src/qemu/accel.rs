@@ -62,16 +62,36 @@ impl Accel {
 /// Starts a guest whose firmware says a word on its debug port, and waits for it a few seconds.
 fn guest_starts_with_kvm() -> bool {
     const PATIENCE: Duration = Duration::from_secs(5);
-    let arguments = ["-nodefaults", "-display", "none", "-machine", "q35", "-accel", "kvm", "-cpu", "max", "-m", "64"];
+    let arguments = [
+        "-nodefaults",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "max",
+        "-m",
+        "64",
+    ];
     let child = Command::new("qemu-system-x86_64")
         .args(arguments)
-        .args(["-chardev", "stdio,id=word,signal=off", "-device", "isa-debugcon,iobase=0x402,chardev=word"])
+        .args([
+            "-chardev",
+            "stdio,id=word,signal=off",
+            "-device",
+            "isa-debugcon,iobase=0x402,chardev=word",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
     let Ok(mut child) = child else { return false };
-    let spoke = child.stdout.take().is_some_and(|output| speaks_within(output.into(), PATIENCE));
+    let spoke = child
+        .stdout
+        .take()
+        .is_some_and(|output| speaks_within(output.into(), PATIENCE));
     let _ = child.kill();
     let _ = child.wait();
     spoke
@@ -83,5 +103,7 @@ fn speaks_within(output: std::os::fd::OwnedFd, patience: Duration) -> bool {
     let mut poll = [rustix::event::PollFd::new(&output, rustix::event::PollFlags::IN)];
     let timeout = rustix::event::Timespec::try_from(left).ok();
     rustix::event::poll(&mut poll, timeout.as_ref()).is_ok_and(|ready| ready > 0)
-        && poll.iter().any(|entry| entry.revents().contains(rustix::event::PollFlags::IN))
+        && poll
+            .iter()
+            .any(|entry| entry.revents().contains(rustix::event::PollFlags::IN))
 }

@@ -55,13 +55,19 @@ impl Disk {
     /// The disk the machine boots from.
     #[must_use]
     pub fn system(path: impl Into<PathBuf>) -> Disk {
-        Disk { boot_index: Some(0), ..Disk::new(path, "keelson-system") }
+        Disk {
+            boot_index: Some(0),
+            ..Disk::new(path, "keelson-system")
+        }
     }
 
     /// A read-only disk, for instance a provisioning volume.
     #[must_use]
     pub fn read_only(path: impl Into<PathBuf>, serial: &str) -> Disk {
-        Disk { read_only: true, ..Disk::new(path, serial) }
+        Disk {
+            read_only: true,
+            ..Disk::new(path, serial)
+        }
     }
 }
 
@@ -148,11 +154,17 @@ impl MachineSpec {
         line.pair("-drive", Some(&pflash(&self.firmware_code, true)));
         line.pair("-drive", Some(&pflash(&self.firmware_vars, false)));
         line.pair("-device", Some("virtio-rng-pci"));
-        self.disks.iter().enumerate().for_each(|(index, disk)| line.disk(index, disk));
+        self.disks
+            .iter()
+            .enumerate()
+            .for_each(|(index, disk)| line.disk(index, disk));
         line.network(self.forwards.as_deref());
         if !self.kernel_words.is_empty() {
             let words = self.kernel_words.join(" ").replace(',', ",,");
-            line.pair("-smbios", Some(&format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={words}")));
+            line.pair(
+                "-smbios",
+                Some(&format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={words}")),
+            );
         }
         if let Some(base) = &self.clock_base {
             line.pair("-rtc", Some(&format!("base={base}")));
@@ -192,10 +204,15 @@ impl Line {
         let file = comma(&disk.path);
         self.pair(
             "-blockdev",
-            Some(&format!("driver=raw,node-name=raw{index},read-only={read_only},file.driver=file,file.filename={file}")),
+            Some(&format!(
+                "driver=raw,node-name=raw{index},read-only={read_only},file.driver=file,file.filename={file}"
+            )),
         );
         let node = self.write_log(index, disk).unwrap_or_else(|| format!("raw{index}"));
-        let boot = disk.boot_index.map(|rank| format!(",bootindex={rank}")).unwrap_or_default();
+        let boot = disk
+            .boot_index
+            .map(|rank| format!(",bootindex={rank}"))
+            .unwrap_or_default();
         let serial = &disk.serial;
         match disk.bus {
             // Merged requests overflow the write log's vector limit and fail as I/O errors in the guest.
@@ -215,7 +232,10 @@ impl Line {
     /// Puts the recording driver in front of a disk and names the node that results.
     fn write_log(&mut self, index: usize, disk: &Disk) -> Option<String> {
         let log = comma(disk.write_log.as_deref()?);
-        self.pair("-blockdev", Some(&format!("driver=file,node-name=log{index},filename={log}")));
+        self.pair(
+            "-blockdev",
+            Some(&format!("driver=file,node-name=log{index},filename={log}")),
+        );
         self.pair(
             "-blockdev",
             Some(&format!(
@@ -237,7 +257,10 @@ impl Line {
                 Protocol::Tcp => "tcp",
                 Protocol::Udp => "udp",
             };
-            user.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", forward.host, forward.guest));
+            user.push_str(&format!(
+                ",hostfwd={protocol}:127.0.0.1:{}-:{}",
+                forward.host, forward.guest
+            ));
         }
         self.pair("-netdev", Some(&user));
         // Without an option ROM the firmware does not try to boot from the network.
@@ -253,7 +276,11 @@ mod tests {
         let mut spec = MachineSpec::new(Path::new("code.fd"), Path::new("vars,1.fd"), Disk::system("disk.img"));
         change(&mut spec);
         let arguments = spec.arguments(Path::new("qmp"));
-        arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        arguments
+            .iter()
+            .map(|argument| argument.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -270,7 +297,11 @@ mod tests {
 
     #[test]
     fn ports_are_forwarded_from_loopback_only() {
-        let forward = Forward { protocol: Protocol::Tcp, host: 8080, guest: 80 };
+        let forward = Forward {
+            protocol: Protocol::Tcp,
+            host: 8080,
+            guest: 80,
+        };
         assert!(line(|spec| spec.forwards = Some(vec![forward])).contains("hostfwd=tcp:127.0.0.1:8080-:80"));
         assert!(!line(|spec| spec.forwards = None).contains("netdev"));
     }

@@ -33,7 +33,9 @@ pub struct Console(Arc<Shared>);
 
 impl std::fmt::Debug for Console {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Console").field("bytes", &self.0.lock().text.len()).finish()
+        f.debug_struct("Console")
+            .field("bytes", &self.0.lock().text.len())
+            .finish()
     }
 }
 
@@ -60,7 +62,10 @@ impl Console {
     /// The log file cannot be created.
     pub fn read(mut output: impl Read + Send + 'static, log: &Path, mut tee: Option<Tee>) -> std::io::Result<Console> {
         let mut file = File::options().create(true).append(true).open(log)?;
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let reader = Arc::clone(&shared);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -107,7 +112,12 @@ impl Console {
             if left.is_zero() {
                 return Waited::TimedOut;
             }
-            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -152,7 +162,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let console = Console::read(&b"hello"[..], &directory.path().join("log"), None).unwrap();
         let patience = Duration::from_secs(10);
-        assert_eq!(console.wait(0, &["hello"], patience), Waited::Found { which: 0, end: 5 });
+        assert_eq!(
+            console.wait(0, &["hello"], patience),
+            Waited::Found { which: 0, end: 5 }
+        );
         assert_eq!(console.wait(5, &["hello"], patience), Waited::Closed);
     }
 }

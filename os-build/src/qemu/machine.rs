@@ -114,7 +114,12 @@ impl Machine {
             Ok((console, monitor))
         });
         match monitor {
-            Ok((console, monitor)) => Ok(Machine { child, monitor, console, directory: directory.to_owned() }),
+            Ok((console, monitor)) => Ok(Machine {
+                child,
+                monitor,
+                console,
+                directory: directory.to_owned(),
+            }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -158,7 +163,11 @@ impl Machine {
             Waited::Closed => "the machine ended",
             Waited::TimedOut => "the time was up",
         };
-        Err(MachineError::Console { expected: texts.join(" | "), what, tail: self.tail() })
+        Err(MachineError::Console {
+            expected: texts.join(" | "),
+            what,
+            tail: self.tail(),
+        })
     }
 
     /// Presses the power button.
@@ -182,7 +191,10 @@ impl Machine {
     /// # Errors
     /// The machine is gone or refuses.
     pub fn command(&mut self, command: &'static str) -> Result<(), MachineError> {
-        self.monitor.execute(command, None).map(drop).map_err(|source| MachineError::Monitor { command, source })
+        self.monitor
+            .execute(command, None)
+            .map(drop)
+            .map_err(|source| MachineError::Monitor { command, source })
     }
 
     /// Takes the power away: the process ends at once. Writes it had submitted stay on the disk file.
@@ -201,7 +213,10 @@ impl Machine {
                 Ok(Some(status)) => return Ok(status),
                 Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
                 Ok(None) | Err(_) => {
-                    return Err(MachineError::NoEnd { seconds: patience.as_secs(), tail: self.tail() });
+                    return Err(MachineError::NoEnd {
+                        seconds: patience.as_secs(),
+                        tail: self.tail(),
+                    });
                 }
             }
         }
@@ -228,7 +243,10 @@ impl Machine {
     pub fn tail(&self) -> String {
         let text = self.console.text();
         let lines: Vec<&str> = text.lines().collect();
-        lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
+        lines
+            .get(lines.len().saturating_sub(40)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     fn end(&mut self) {

@@ -32,7 +32,11 @@ impl Monitor {
             }
         };
         stream.set_read_timeout(Some(patience))?;
-        let mut monitor = Monitor { reader: BufReader::new(stream.try_clone()?), writer: stream, events: Vec::new() };
+        let mut monitor = Monitor {
+            reader: BufReader::new(stream.try_clone()?),
+            writer: stream,
+            events: Vec::new(),
+        };
         monitor.next()?;
         monitor.execute("qmp_capabilities", None)?;
         Ok(monitor)

@@ -1,0 +1,292 @@
+//! A disk file seen from outside: copied with its holes, damaged on purpose, read back.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS, Current};
+use keelson_image_layout::{EntryName, Part, Slot, SlotState};
+use rustix::fs::SeekFrom;
+
+/// A raw disk image that belongs to one machine.
+#[derive(Debug, Clone)]
+pub struct DiskFile(PathBuf);
+
+impl DiskFile {
+    /// Copies an image, holes included.
+    ///
+    /// # Errors
+    /// Reading or writing fails.
+    pub fn copy(from: &Path, to: &Path) -> Result<DiskFile> {
+        copy_sparse(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+        Ok(DiskFile(to.to_owned()))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the disk larger, as a machine with a bigger drive would have it.
+    ///
+    /// # Errors
+    /// The file cannot be changed.
+    pub fn enlarge(&self, bytes: u64) -> Result<()> {
+        Ok(File::options().write(true).open(&self.0)?.set_len(bytes)?)
+    }
+
+    /// Bytes of the disk.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn size(&self) -> Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    /// Reads `length` bytes at an offset of the disk.
+    ///
+    /// # Errors
+    /// The disk is shorter, or cannot be read.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        File::open(&self.0)?.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// Overwrites bytes at an offset of the disk.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        Ok(File::options().write(true).open(&self.0)?.write_all_at(bytes, offset)?)
+    }
+
+    /// Flips one bit.
+    ///
+    /// # Errors
+    /// The disk is shorter, or cannot be written.
+    pub fn flip_bit(&self, offset: u64) -> Result<()> {
+        let byte = self.read(offset, 1)?;
+        self.write(offset, &byte.iter().map(|byte| byte ^ 1).collect::<Vec<_>>())
+    }
+
+    /// Flips a bit in the middle of the first block of a slot's root that holds the given 4096 bytes.
+    ///
+    /// # Errors
+    /// The block is not there.
+    pub fn damage_block(&self, slot: Slot, block: &[u8]) -> Result<u64> {
+        let part = slot.root();
+        let root = self.read(part.start(), usize::try_from(part.size().unwrap_or_default())?)?;
+        let index = root
+            .chunks_exact(block.len())
+            .position(|candidate| candidate == block)
+            .context("the block does not stand in the root")?;
+        let offset = part.start() + (index * block.len()) as u64 + 2048;
+        self.flip_bit(offset)?;
+        Ok(offset)
+    }
+
+    /// The slot-state record in force.
+    ///
+    /// # Errors
+    /// Neither copy is valid.
+    pub fn slot_state(&self) -> Result<Current> {
+        let [first, second] = COPY_OFFSETS.map(|offset| {
+            self.read(Part::SlotState.start() + offset, COPY_BYTES)
+                .unwrap_or_default()
+        });
+        SlotState::newest(&first, &second).context("no copy of the slot-state record is valid")
+    }
+
+    /// Names in `EFI/Linux`, as they stand.
+    ///
+    /// # Errors
+    /// The ESP is damaged.
+    pub fn entry_files(&self) -> Result<Vec<String>> {
+        let length = Part::Esp.size().unwrap_or_default();
+        let window = Window {
+            file: File::open(&self.0)?,
+            start: Part::Esp.start(),
+            length,
+            position: 0,
+        };
+        let esp = fatfs::FileSystem::new(window, fatfs::FsOptions::new()).context("open the ESP")?;
+        let directory = esp.root_dir().open_dir("EFI/Linux").context("open EFI/Linux")?;
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            let name = entry.context("read EFI/Linux")?.file_name();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The entry of a slot.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub fn entry(&self, slot: Slot) -> Result<EntryName> {
+        let names = self.entry_files()?;
+        let mut entries = names
+            .iter()
+            .filter_map(|name| EntryName::parse(name).ok())
+            .filter(|entry| entry.slot == slot);
+        match (entries.next(), entries.next()) {
+            (Some(entry), None) => Ok(entry),
+            _ => anyhow::bail!("slot {slot} has not one entry in {names:?}"),
+        }
+    }
+
+    /// What `e2fsck -fn` says of the state partition: whether it is clean, and its words.
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    pub fn check_state(&self) -> Result<(bool, String)> {
+        let target = format!("{}?offset={}", self.0.display(), Part::State.start());
+        let output = Command::new("/usr/sbin/e2fsck")
+            .args(["-f", "-n", &target])
+            .output()
+            .context("run e2fsck")?;
+        let words = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.success() && !words.contains("recovering journal"), words))
+    }
+
+    /// Bytes of a file on the state partition.
+    ///
+    /// # Errors
+    /// The program cannot be run, or the file is empty or missing.
+    pub fn state_dump(&self, path: &str) -> Result<Vec<u8>> {
+        let target = format!("{}?offset={}", self.0.display(), Part::State.start());
+        let output = Command::new("/usr/sbin/debugfs")
+            .args(["-R", &format!("cat {path}"), &target])
+            .output()
+            .context("run debugfs")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(!output.stdout.is_empty(), "{path} is empty or missing: {said}");
+        Ok(output.stdout)
+    }
+
+    /// Text of a file on the state partition.
+    ///
+    /// # Errors
+    /// As [`DiskFile::state_dump`], or the file is not text.
+    pub fn state_file(&self, path: &str) -> Result<String> {
+        String::from_utf8(self.state_dump(path)?).with_context(|| format!("{path} is not text"))
+    }
+}
+
+/// A window of a file, for the FAT reader; it cannot be written.
+struct Window {
+    file: File,
+    start: u64,
+    length: u64,
+    position: u64,
+}
+
+impl io::Read for Window {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        let count = self.file.read_at(buffer, self.start + self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl io::Write for Window {
+    fn write(&mut self, _buffer: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Seek for Window {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            io::SeekFrom::Start(position) => Some(position),
+            io::SeekFrom::End(offset) => self.length.checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// Copies the data of a file and leaves its holes holes.
+fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
+    let source = File::open(from)?;
+    let target = File::create(to)?;
+    let length = source.metadata()?.len();
+    target.set_len(length)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while let Some((start, end)) = next_data(&source, at, length)? {
+        let mut position = start;
+        while position < end {
+            let wanted = usize::try_from(end - position)
+                .unwrap_or(buffer.len())
+                .min(buffer.len());
+            let chunk = buffer.get_mut(..wanted).unwrap_or_default();
+            source.read_exact_at(chunk, position)?;
+            target.write_all_at(chunk, position)?;
+            position += wanted as u64;
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// The next range that holds data, behind `at`.
+fn next_data(file: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    if at >= length {
+        return Ok(None);
+    }
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(start) => Ok(Some((start, rustix::fs::seek(file, SeekFrom::Hole(start))?))),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_keeps_data_and_holes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        let file = File::create(&from).unwrap();
+        file.set_len(64 << 20).unwrap();
+        file.write_all_at(b"begin", 0).unwrap();
+        file.write_all_at(b"middle", 33 << 20).unwrap();
+        let copy = DiskFile::copy(&from, &to).unwrap();
+        assert_eq!(copy.read(33 << 20, 6).unwrap(), b"middle");
+        assert_eq!(std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap());
+        assert!(to.metadata().unwrap().blocks() < 8192, "holes were filled");
+    }
+
+    #[test]
+    fn flipping_a_bit_twice_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk");
+        std::fs::write(&path, [7; 16]).unwrap();
+        let disk = DiskFile(path);
+        disk.flip_bit(3).unwrap();
+        assert_eq!(disk.read(2, 3).unwrap(), [7, 6, 7]);
+        disk.flip_bit(3).unwrap();
+        assert_eq!(disk.read(0, 16).unwrap(), [7; 16]);
+    }
+}

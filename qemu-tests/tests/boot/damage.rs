@@ -1,0 +1,112 @@
+//! Damage on the disk: what is refused, what is remembered, and that some slot always boots by itself.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use keelson_image_layout::slot_state::State;
+use keelson_image_layout::{Part, Reason, Slot};
+use keelson_qemu_tests::{DiskFile, Environment, Lab};
+
+use crate::healthy::settle;
+
+pub fn superblock(environment: &Environment) -> Result<()> {
+    refuses(environment, "superblock", |disk, slot| {
+        disk.flip_bit(slot.root().start() + 1024 + 8)
+    })
+}
+
+pub fn init(environment: &Environment) -> Result<()> {
+    refuses(environment, "init", |disk, slot| {
+        disk.damage_block(slot, &block_of("keelson-init")?).map(drop)
+    })
+}
+
+/// A committed slot is damaged; the machine must come up from the other one without help, with the reason kept.
+fn refuses(environment: &Environment, name: &str, damage: impl Fn(&DiskFile, Slot) -> Result<()>) -> Result<()> {
+    Lab::run(environment, &format!("damaged-{name}"), |lab| {
+        let disk = lab.disk("system")?;
+        let slot = settle(lab, &disk)?;
+        damage(&disk, slot)?;
+        let guest = lab.boot("damaged", &disk, |_| ())?;
+        let up = guest.wait_up(0)?;
+        ensure!(up.slot == slot.other(), "the damaged slot came up");
+        guest.power_off()?;
+        let state = disk.slot_state()?.state;
+        let record = state.slot(slot);
+        ensure!(
+            record.reason == Reason::Corruption,
+            "the reason kept is {:?}",
+            record.reason
+        );
+        ensure!(record.state != State::Trial, "the damaged slot is on trial");
+        Ok(())
+    })
+}
+
+/// Damage in a file that is read only once services run: the machine restarts with the reason kept, and takes the
+/// other slot when the tries are used up.
+pub fn run_time(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "damaged-at-run-time", |lab| {
+        let disk = lab.disk("system")?;
+        let slot = settle(lab, &disk)?;
+        disk.damage_block(slot, &block_of("keelson-journald")?)?;
+        let guest = lab.start("damaged", &disk, |_| ())?;
+        let up = guest.wait_up(0)?;
+        ensure!(up.slot == slot.other(), "the damaged slot came up");
+        guest.power_off()?;
+        let state = disk.slot_state()?.state;
+        ensure!(
+            state.slot(slot).reason == Reason::Corruption,
+            "the reason kept is {:?}",
+            state.slot(slot).reason
+        );
+        Ok(())
+    })
+}
+
+/// Garbage over the beginning of the state partition, superblock included.
+pub fn state(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "damaged-state", |lab| {
+        let disk = lab.disk("system")?;
+        let slot = settle(lab, &disk)?;
+        let before = disk.slot_state()?.state;
+        let garbage: Vec<u8> = (0..8_u32 << 20)
+            .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        disk.write(Part::State.start(), &garbage)?;
+        for boot in 0..2 {
+            let guest = lab.boot("damaged", &disk, |_| ())?;
+            ensure!(guest.wait_up(0)?.slot == slot, "boot {boot} took another slot");
+            let console = guest.machine.console().text();
+            ensure!(
+                console.contains("degraded"),
+                "the console does not say that the machine is degraded"
+            );
+            guest.power_off()?;
+        }
+        ensure!(
+            disk.read(Part::State.start(), garbage.len())? == garbage,
+            "the damaged partition was written"
+        );
+        let after = disk.slot_state()?.state;
+        ensure!(
+            after.slots == before.slots,
+            "damage to the state partition changed the slots' record"
+        );
+        Ok(())
+    })
+}
+
+/// 4096 bytes from the middle of a program of the image.
+fn block_of(program: &str) -> Result<Vec<u8>> {
+    let suites = std::env::var("CARGO_TARGET_DIR").context("CARGO_TARGET_DIR")?;
+    let path = PathBuf::from(suites)
+        .join("x86_64-unknown-linux-gnu/release")
+        .join(program);
+    let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    let middle = bytes.len() / 8192 * 4096;
+    bytes
+        .get(middle..middle + 4096)
+        .map(<[u8]>::to_vec)
+        .context("the program is too short")
+}
