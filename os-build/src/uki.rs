@@ -213,3 +213,113 @@ pub fn section<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let size = size.min(header.virtual_size.get(LE) as usize);
     entry.get(offset..offset.checked_add(size)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use object::write::pe::{NtHeaders, Writer};
+
+    use super::*;
+
+    /// A small PE file with one section and room for more headers.
+    fn pe(content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(true, 4096, 1024, &mut bytes);
+        writer.reserve_dos_header();
+        writer.reserve_nt_headers(16);
+        writer.reserve_section_headers(1);
+        let text = writer.reserve_text_section(content.len() as u32);
+        writer.write_empty_dos_header().unwrap();
+        writer.write_nt_headers(NtHeaders {
+            machine: object::pe::IMAGE_FILE_MACHINE_AMD64,
+            time_date_stamp: 1234,
+            characteristics: object::pe::IMAGE_FILE_EXECUTABLE_IMAGE,
+            major_linker_version: 0,
+            minor_linker_version: 0,
+            address_of_entry_point: text.virtual_address,
+            image_base: 0x1_0000_0000,
+            major_operating_system_version: 0,
+            minor_operating_system_version: 0,
+            major_image_version: 262,
+            minor_image_version: 0,
+            major_subsystem_version: 1,
+            minor_subsystem_version: 1,
+            subsystem: object::pe::IMAGE_SUBSYSTEM_EFI_APPLICATION,
+            dll_characteristics: Default::default(),
+            size_of_stack_reserve: 0,
+            size_of_stack_commit: 0,
+            size_of_heap_reserve: 0,
+            size_of_heap_commit: 0,
+        });
+        writer.write_section_headers();
+        writer.write_section(text.file_offset, content);
+        bytes
+    }
+
+    fn parts<'a>(stub: &'a [u8], kernel: &'a [u8], initrd: &'a [u8], os_release: &'a str) -> Parts<'a> {
+        Parts {
+            stub,
+            kernel,
+            initrd,
+            os_release,
+            command_line: "quiet",
+            uname: "6.12",
+        }
+    }
+
+    #[test]
+    fn sections_read_back_in_the_promised_order_without_overlap() {
+        let (stub, kernel, initrd) = (pe(b"stub"), pe(&[7; 9000]), vec![9; 777]);
+        let entry = assemble(&parts(&stub, &kernel, &initrd, "IMAGE_VERSION=1\n")).unwrap();
+        assert_eq!(section(&entry, ".initrd"), Some(initrd.as_slice()));
+        assert_eq!(section(&entry, ".osrel"), Some(&b"IMAGE_VERSION=1\n"[..]));
+        assert_eq!(section(&entry, ".cmdline"), Some(&b"quiet"[..]));
+        assert!(section(&entry, ".linux").unwrap().starts_with(&kernel));
+        let file = PeFile64::parse(entry.as_slice()).unwrap();
+        let names: Vec<&[u8]> = file.section_table().iter().map(|header| header.raw_name()).collect();
+        assert_eq!(
+            names,
+            [&b".text"[..], b".linux", b".initrd", b".osrel", b".cmdline", b".uname"]
+        );
+        let mut end = 0;
+        for header in file.section_table().iter() {
+            assert!(header.virtual_address.get(LE) >= end);
+            assert_eq!(header.virtual_address.get(LE) % 4096, 0);
+            assert_eq!(header.pointer_to_raw_data.get(LE) % 1024, 0);
+            end = header.virtual_address.get(LE) + header.virtual_size.get(LE);
+        }
+        let optional = &file.nt_headers().optional_header;
+        assert_eq!(optional.size_of_image.get(LE), end.next_multiple_of(4096));
+        assert_eq!(file.nt_headers().file_header.time_date_stamp.get(LE), 0);
+    }
+
+    #[test]
+    fn a_new_release_leaves_kernel_and_modules_where_they_were() {
+        let (stub, kernel, initrd) = (pe(b"stub"), pe(&[7; 9000]), vec![9; 777]);
+        let first = assemble(&parts(&stub, &kernel, &initrd, "IMAGE_VERSION=1\n")).unwrap();
+        let second = assemble(&parts(&stub, &kernel, &initrd, "IMAGE_VERSION=2\n")).unwrap();
+        let differing = first.iter().zip(&second).filter(|(a, b)| a != b).count();
+        assert_eq!((first.len(), differing), (second.len(), 1));
+    }
+
+    #[test]
+    fn what_is_no_pe_file_or_has_no_room_is_refused() {
+        let (stub, kernel) = (pe(b"stub"), pe(b"kernel"));
+        assert!(matches!(
+            assemble(&parts(b"no", &kernel, b"", "")),
+            Err(UkiError::Pe { what: "stub", .. })
+        ));
+        assert!(matches!(
+            assemble(&parts(&stub, b"no", b"", "")),
+            Err(UkiError::Pe { what: "kernel", .. })
+        ));
+        let mut full = stub;
+        for _ in 0..5 {
+            match assemble(&parts(&full, &kernel, b"x", "")) {
+                Ok(entry) => full = entry,
+                Err(UkiError::Room { .. }) => return,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        panic!("sections without end");
+    }
+}

@@ -158,3 +158,75 @@ fn write_root(disk: &File, slot: Slot, release: &Release<'_>) -> Result<(), Disk
     copy_sparse(&mut { tree }, disk, slot.verity().start()).map_err(failed)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::inspect;
+    use crate::verity::hash_tree;
+
+    const BYTES: u64 = 3 << 30;
+
+    /// A disk with a root of a few blocks and an entry that is no PE file.
+    fn made(folder: &Path, name: &str) -> PathBuf {
+        let root = folder.join("root");
+        let mut out = File::create(&root).unwrap();
+        let tree = keelson_erofs::Tree::default();
+        keelson_erofs::write_image(&tree, &mut out, &keelson_erofs::Options::default()).unwrap();
+        let tree = hash_tree(&mut File::open(&root).unwrap(), [3; 32]).unwrap();
+        let release = Release {
+            id: "keelson-1.2.3",
+            version: "1.2.3",
+            time: 1_700_000_000,
+            root: &root,
+            tree: &tree,
+            entry: b"entry",
+            loader: b"loader",
+        };
+        let path = folder.join(name);
+        write(&path, BYTES, &release).unwrap();
+        path
+    }
+
+    /// The parts of a sparse file that are not holes: where and what.
+    fn content(path: &Path) -> Vec<(u64, Vec<u8>)> {
+        use rustix::fs::{SeekFrom, seek};
+        let file = File::open(path).unwrap();
+        let mut parts = Vec::new();
+        let mut at = 0;
+        while let Ok(start) = seek(&file, SeekFrom::Data(at)) {
+            at = seek(&file, SeekFrom::Hole(start)).unwrap();
+            let mut bytes = vec![0; (at - start) as usize];
+            file.read_exact_at(&mut bytes, start).unwrap();
+            parts.push((start, bytes));
+        }
+        parts
+    }
+
+    #[test]
+    fn assembling_twice_gives_the_same_bytes() {
+        let place = tempfile::tempdir().unwrap();
+        let (first, second) = (made(place.path(), "first"), made(place.path(), "second"));
+        assert!(content(&first) == content(&second));
+    }
+
+    #[test]
+    fn inspection_prints_what_was_put_there() {
+        let place = tempfile::tempdir().unwrap();
+        let report = inspect(&made(place.path(), "disk")).unwrap().to_string();
+        assert_eq!(report, include_str!("../testdata/inspection.txt"));
+    }
+
+    #[test]
+    fn the_file_is_sparse() {
+        use std::os::unix::fs::MetadataExt;
+        let place = tempfile::tempdir().unwrap();
+        let disk = std::fs::metadata(made(place.path(), "disk")).unwrap();
+        assert_eq!(disk.len(), BYTES);
+        assert!(
+            disk.blocks() * 512 < 64 << 20,
+            "{} bytes allocated",
+            disk.blocks() * 512
+        );
+    }
+}
