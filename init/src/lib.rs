@@ -2,8 +2,15 @@
 //! be in step. Synchronous, single threaded; nothing in here may start a thread or link an async crate.
 
 pub mod accounts;
+mod chain;
 pub mod exec;
 pub mod fuzz;
+pub mod initrd;
+pub mod kmsg;
+pub mod last_words;
 pub mod manager;
+pub mod modules;
 pub mod system;
 pub mod unit;
+
+pub use chain::chain;

@@ -2,11 +2,30 @@
 
 use std::process::ExitCode;
 
+use keelson_init::{exec, initrd, last_words, modules, system};
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        Some("exec") => keelson_init::exec::run(),
-        Some("system") => keelson_init::system::run(arguments.get(1..).unwrap_or_default()),
+    let mut arguments = std::env::args();
+    let called_as = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    if called_as.rsplit('/').next() == Some(modules::modprobe::NAME) {
+        return modules::modprobe::run(&arguments);
+    }
+    if initrd::is_initramfs() {
+        last_words::install();
+        return initrd::run();
+    }
+    match arguments.split_first() {
+        None if std::process::id() == 1 => {
+            last_words::install();
+            system::run(&[])
+        }
+        Some((role, rest)) if role == "system" => system::run(rest),
+        Some((role, _)) if role == "exec" => exec::run(),
+        Some((role, _)) if role == "coldplug" => {
+            modules::coldplug::run();
+            ExitCode::SUCCESS
+        }
         _ => ExitCode::FAILURE,
     }
 }

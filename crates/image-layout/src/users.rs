@@ -58,6 +58,12 @@ pub const USERS: [User; 8] = [
 /// Groups without a user of their name: name, number, members.
 pub const GROUPS: [(&str, u32, &[&str]); 2] = [("engine", 907, &["core"]), ("wheel", 908, &["core"])];
 
+/// The number of a user; `None` for a name that is not in the table.
+#[must_use]
+pub fn id_of(name: &str) -> Option<u32> {
+    USERS.iter().find(|user| user.name == name).map(|user| user.id)
+}
+
 /// `/etc/passwd`. No account has a password and none has a shell.
 #[must_use]
 pub fn passwd() -> String {

@@ -1,0 +1,94 @@
+//! The choice between disks, and the kernel's names on a made-up `/sys`.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::initrd::gpt::renew;
+
+/// An image's table with every identity made from `seed`.
+fn disk(name: &str, seed: u128, pci_path: &[(u8, u8)]) -> Candidate {
+    let mut next = seed;
+    let (table, sectors) = crate::initrd::gpt::renew::tests::image_table();
+    let renewed = renew(&table, sectors, || {
+        next += 1;
+        Uuid::from_u128(next)
+    })
+    .unwrap();
+    Candidate {
+        name: name.to_owned(),
+        table: crate::initrd::gpt::renew::tests::table_of(&renewed.primary),
+        sectors,
+        pci_path: pci_path.to_vec(),
+    }
+}
+
+fn esp(disk: &Candidate) -> Uuid {
+    disk.table.partition(1).unwrap().id
+}
+
+fn found<'a>(choice: &Choice<'a>) -> Option<&'a str> {
+    match choice {
+        Choice::Found(disk) => Some(&disk.name),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_disk_of_the_loader_is_taken_and_no_other() {
+    let disks = [disk("vda", 100, &[(2, 0)]), disk("vdb", 200, &[(3, 0)])];
+    for wanted in &disks {
+        let loader = Loader {
+            partition: Some(esp(wanted)),
+            pci_path: Some(vec![(9, 0)]),
+            ..Loader::default()
+        };
+        assert_eq!(found(&choose(&disks, &loader)), Some(wanted.name.as_str()));
+    }
+    let elsewhere = Loader {
+        partition: Some(Uuid::from_u128(1)),
+        ..Loader::default()
+    };
+    assert_eq!(choose(&disks, &elsewhere), Choice::Absent);
+    assert_eq!(choose(&disks, &Loader::default()), Choice::Unknown);
+}
+
+#[test]
+fn copies_of_one_image_are_told_apart_by_the_controller() {
+    let disks = [disk("vda", 100, &[(2, 0)]), disk("vdb", 100, &[(3, 0)])];
+    let table = [
+        (Some(vec![(3, 0)]), "vdb"),
+        (Some(vec![(2, 0)]), "vda"),
+        (Some(vec![(7, 0)]), "vda"),
+        (None, "vda"),
+    ];
+    for (pci_path, expected) in table {
+        let loader = Loader {
+            partition: Some(esp(&disks[0])),
+            pci_path,
+            ..Loader::default()
+        };
+        assert_eq!(found(&choose(&disks, &loader)), Some(expected));
+    }
+}
+
+#[test]
+fn nodes_are_found_by_partition_number_not_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let (sys, dev) = (root.path().join("sys"), root.path().join("dev"));
+    fs::create_dir_all(&dev).unwrap();
+    for number in 1..=7 {
+        let name = format!("nvme0n1p{number}");
+        let directory = sys.join("block/nvme0n1").join(&name);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("partition"), format!("{number}\n")).unwrap();
+        if number < 7 {
+            fs::write(dev.join(&name), "").unwrap();
+        }
+    }
+    let missing = Nodes::find(&sys, &dev, "nvme0n1").unwrap_err().to_string();
+    assert!(missing.contains("partition 7 (state)"), "{missing}");
+    fs::write(dev.join("nvme0n1p7"), "").unwrap();
+    let nodes = Nodes::find(&sys, &dev, "nvme0n1").unwrap();
+    assert_eq!(nodes.part(Part::RootB), dev.join("nvme0n1p5"));
+    assert_eq!(nodes.facts().slot_state, dev.join("nvme0n1p2").display().to_string());
+}

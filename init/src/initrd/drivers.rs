@@ -1,0 +1,67 @@
+//! The modules of the initramfs: a fixed few in a fixed order, then what the machine's devices ask for.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use keelson_image_layout::paths;
+
+use crate::modules::Loader;
+use crate::modules::coldplug::Coldplug;
+
+const SYS: &str = "/sys";
+/// Where the kernel looks for the program that loads what it misses, and the setting that says so.
+const MODPROBE: &str = "/sbin/modprobe";
+const MODPROBE_SETTING: &str = "/proc/sys/kernel/modprobe";
+/// The same in the real root.
+const MODPROBE_OF_ROOT: &str = "/usr/sbin/modprobe";
+/// Lets an earlier panic's last words be read, and the next one's be kept.
+const PSTORE: &str = "efi_pstore";
+
+/// The loader and the devices it has asked for.
+#[derive(Debug)]
+pub struct Drivers {
+    loader: Loader,
+    coldplug: Coldplug,
+}
+
+impl Drivers {
+    /// Loads the modules the release names, in their order. A missing one is not fatal here: the step that needs it
+    /// says what is missing.
+    #[must_use]
+    pub fn load() -> Drivers {
+        let mut drivers = Drivers {
+            loader: Loader::of_running_kernel(),
+            coldplug: Coldplug::default(),
+        };
+        answer_kernel();
+        let list = fs::read_to_string(paths::INITRD_MODULES).unwrap_or_default();
+        for name in list.lines().map(str::trim).filter(|name| !name.is_empty()) {
+            if let Err(error) = drivers.loader.load(name) {
+                log::warn!(module = name, error:% = crate::chain(&error); "module not loaded");
+            }
+        }
+        if let Err(error) = drivers.loader.load(PSTORE) {
+            log::info!(error:% = crate::chain(&error); "no store for the kernel's last words");
+        }
+        drivers
+    }
+
+    /// Loads drivers for devices that appeared since the last call.
+    pub fn for_devices(&mut self) -> usize {
+        self.coldplug.run(&mut self.loader, Path::new(SYS))
+    }
+}
+
+/// Lets the kernel call this program for what it misses (file-system tables, ciphers).
+fn answer_kernel() {
+    let made = fs::create_dir_all("/sbin").and_then(|()| symlink("/init", MODPROBE));
+    if made.is_ok() || Path::new(MODPROBE).exists() {
+        let _ = fs::write(MODPROBE_SETTING, MODPROBE);
+    }
+}
+
+/// From the switch on the real root's own answers.
+pub fn answer_kernel_from_root() {
+    let _ = fs::write(MODPROBE_SETTING, MODPROBE_OF_ROOT);
+}

@@ -1,0 +1,77 @@
+//! Loading drivers for the devices that are there: each names in `modalias` what it is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::Loader;
+
+/// Rounds of looking again: a driver makes new devices appear, for instance a controller its disks.
+const ROUNDS: usize = 8;
+
+/// Aliases of all devices under `/sys/bus`, each once, in order.
+#[must_use]
+pub fn modaliases(sys: &Path) -> BTreeSet<String> {
+    let list = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let buses = list(&sys.join("bus"));
+    let devices = buses.flat_map(|bus| list(&bus.path().join("devices")));
+    let aliases = devices.filter_map(|device| fs::read_to_string(device.path().join("modalias")).ok());
+    aliases
+        .map(|alias| alias.trim().to_owned())
+        .filter(|alias| !alias.is_empty())
+        .collect()
+}
+
+/// Devices that have been asked already.
+#[derive(Debug, Default)]
+pub struct Coldplug {
+    asked: BTreeSet<String>,
+}
+
+impl Coldplug {
+    /// Loads drivers for devices not asked before, until no new ones appear. Returns the number of modules loaded.
+    pub fn run(&mut self, loader: &mut Loader, sys: &Path) -> usize {
+        let mut total = 0;
+        for _ in 0..ROUNDS {
+            let new: Vec<String> = modaliases(sys).difference(&self.asked).cloned().collect();
+            if new.is_empty() {
+                break;
+            }
+            total += new.iter().map(|alias| loader.load_for_device(alias)).sum::<usize>();
+            self.asked.extend(new);
+        }
+        total
+    }
+}
+
+/// Loads drivers for every device of the machine; for the system stage.
+pub fn run() -> usize {
+    Coldplug::default().run(&mut Loader::of_running_kernel(), Path::new("/sys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bus_is_looked_at_and_each_alias_asked_once() {
+        let sys = tempfile::tempdir().unwrap();
+        for (device, alias) in [
+            ("pci/devices/0000", "pci:v1\n"),
+            ("virtio/devices/v0", "virtio:d2\n"),
+            ("usb/devices/1", "\n"),
+        ] {
+            let path = sys.path().join("bus").join(device);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("modalias"), alias).unwrap();
+        }
+        fs::create_dir_all(sys.path().join("bus/pci/devices/without")).unwrap();
+        assert_eq!(
+            modaliases(sys.path()).into_iter().collect::<Vec<_>>(),
+            ["pci:v1", "virtio:d2"]
+        );
+        let mut coldplug = Coldplug::default();
+        assert_eq!(coldplug.run(&mut Loader::open(sys.path()), sys.path()), 0);
+        assert_eq!(coldplug.asked.len(), 2);
+    }
+}
