@@ -17,6 +17,10 @@
 //! what it unpacks; whatever is not committed by a record does not exist.
 
 mod digest;
+#[cfg(test)]
+mod fixture;
+mod ingest;
+mod merge;
 mod mount;
 mod progress;
 mod pull;

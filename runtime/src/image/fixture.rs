@@ -1,0 +1,120 @@
+//! For tests: tar archives in memory, and the layers made of them.
+
+use std::io::Read;
+
+use super::digest::Digest;
+use super::ingest::{INLINE_MAX, LayerError, Limits, ObjectSink, VerityHasher, ingest_layer};
+
+/// A tar archive in the making.
+#[derive(Default)]
+pub struct TarBuilder(Vec<u8>);
+
+impl TarBuilder {
+    /// An entry of any type flag.
+    pub fn entry(mut self, flag: u8, name: &str, mode: u32, link: &str, content: &[u8]) -> Self {
+        self.0
+            .extend_from_slice(&header(flag, name, mode, link, content.len() as u64));
+        self.padded(content)
+    }
+
+    pub fn dir(self, name: &str) -> Self {
+        self.entry(b'5', name, 0o755, "", b"")
+    }
+
+    pub fn file(self, name: &str, content: &[u8]) -> Self {
+        self.entry(b'0', name, 0o644, "", content)
+    }
+
+    pub fn symlink(self, name: &str, target: &str) -> Self {
+        self.entry(b'2', name, 0o777, target, b"")
+    }
+
+    pub fn hardlink(self, name: &str, target: &str) -> Self {
+        self.entry(b'1', name, 0, target, b"")
+    }
+
+    /// A PAX header for the next entry.
+    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
+        let content: Vec<u8> = records.iter().flat_map(|(key, value)| pax_record(key, value)).collect();
+        self.entry(b'x', "pax", 0o644, "", &content)
+    }
+
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub fn finish(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(&[0; 1024]);
+        self.0
+    }
+
+    fn padded(mut self, content: &[u8]) -> Self {
+        self.0.extend_from_slice(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+}
+
+fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
+    let body = key.len() + value.len() + 3;
+    let length = (body..).find(|n| n.to_string().len() + body == *n).unwrap();
+    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
+}
+
+/// A ustar header with a right checksum.
+pub fn header(flag: u8, name: &str, mode: u32, link: &str, size: u64) -> [u8; 512] {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, &format!("{mode:07o}"));
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, &format!("{size:011o}"));
+    put(136, "00000000012");
+    put(157, link);
+    put(257, "ustar");
+    put(263, "00");
+    header[156] = flag;
+    seal(&mut header);
+    header
+}
+
+/// Puts the right checksum into a header.
+pub fn seal(header: &mut [u8; 512]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
+/// Names objects and throws them away.
+pub struct NoStore;
+
+impl ObjectSink for NoStore {
+    fn store(&mut self, content: &mut dyn Read, size: u64) -> Result<Digest, LayerError> {
+        assert!(size > INLINE_MAX);
+        let mut bytes = Vec::new();
+        content
+            .take(size)
+            .read_to_end(&mut bytes)
+            .map_err(super::ingest::TarError::Io)?;
+        if bytes.len() as u64 == size {
+            Ok(VerityHasher::digest(&bytes))
+        } else {
+            Err(super::ingest::TarError::Truncated.into())
+        }
+    }
+}
+
+/// The split stream of a tar.
+pub fn split(tar: &[u8]) -> Result<Vec<u8>, LayerError> {
+    let mut out = Vec::new();
+    ingest_layer(
+        tar,
+        &Digest::of(tar),
+        Limits::for_blob(tar.len() as u64),
+        &mut NoStore,
+        &mut out,
+    )?;
+    Ok(out)
+}
