@@ -316,6 +316,12 @@ impl Server {
 
     fn accept_query(&mut self) {
         while let Some(socket) = accept(self.sockets.query.as_ref()) {
+            // A container's root is uid 0 too: what counts is where the caller runs.
+            let peer = rustix::net::sockopt::socket_peercred(&socket).ok();
+            let pid = peer.and_then(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()).ok());
+            if pid.is_none_or(|pid| origin::place_of(pid).container.is_some()) {
+                continue;
+            }
             let token = self.token();
             self.clients.insert(token, socket, &self.epoll);
         }

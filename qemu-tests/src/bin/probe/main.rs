@@ -1,0 +1,52 @@
+//! The program of the test containers: does one thing a container may do to its host, and reports what came of it.
+//!
+//! `probe serve PORT` answers HTTP requests, one action per path; the other words are hostile workloads.
+
+use std::process::ExitCode;
+
+mod hostile;
+mod http;
+mod look;
+mod reach;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["serve", port] => http::serve(port, answer),
+        ["fork-bomb"] => hostile::fork_bomb(),
+        ["memory-hog"] => hostile::memory_hog(),
+        ["disk-hog", path] => hostile::disk_hog(path),
+        ["say", text] => hostile::say(text),
+        ["orphan-parent"] => hostile::orphan_parent(),
+        ["orphan"] => Ok(()),
+        _ => Err(std::io::Error::other(
+            "serve PORT | fork-bomb | memory-hog | disk-hog PATH | say TEXT",
+        )),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("probe: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One action per path; what follows `?` is its argument.
+fn answer(path: &str, argument: &str) -> std::io::Result<String> {
+    match path {
+        "/ok" => Ok("ok\n".into()),
+        "/processes" => look::processes(),
+        "/zombies" => look::zombies(),
+        "/read" => std::fs::read_to_string(argument),
+        "/write" => look::write(argument),
+        "/kill" => hostile::kill_by_name(argument),
+        "/orphans" => hostile::orphans(argument),
+        "/connect" => reach::connect(argument),
+        "/socket" => reach::ask_socket(argument),
+        "/resolve" => reach::resolve(argument),
+        "/remount" => hostile::remount_writable(argument),
+        _ => Err(std::io::Error::other(format!("no action {path}"))),
+    }
+}

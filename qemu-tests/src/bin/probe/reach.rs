@@ -1,0 +1,98 @@
+//! What can be reached from inside: addresses, sockets, names.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `open`, or why not.
+pub fn connect(address: &str) -> io::Result<String> {
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    Ok(match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(_) => "open\n".into(),
+        Err(error) => format!("closed: {}\n", error.kind()),
+    })
+}
+
+/// Connects to a unix socket of any type and sends it a line (`PATH|LINE`); says what came back.
+pub fn ask_socket(argument: &str) -> io::Result<String> {
+    let (path, line) = argument.split_once('|').unwrap_or((argument, ""));
+    let line = line
+        .replace("%22", "\"")
+        .replace("%20", " ")
+        .replace("%0d", "\r")
+        .replace("%0a", "\n");
+    let stream = UnixStream::connect(path);
+    let answer = match stream {
+        Ok(stream) => talk(stream, &line),
+        Err(error) if error.raw_os_error() == Some(91) => sequenced(path).and_then(|stream| talk(stream, &line)),
+        Err(error) => Err(error),
+    };
+    let answer = match answer {
+        Err(error) if error.raw_os_error() == Some(91) => {
+            let socket = UnixDatagram::unbound()?;
+            socket.send_to(line.as_bytes(), path).map(|_| "sent".to_owned())
+        }
+        answer => answer,
+    };
+    Ok(match answer {
+        Ok(text) => format!("answer: {text}\n"),
+        Err(error) => format!("refused: {error}\n"),
+    })
+}
+
+fn sequenced(path: &str) -> io::Result<UnixStream> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+fn talk(mut stream: UnixStream, line: &str) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(line.as_bytes())?;
+    let mut answer = vec![0; 4096];
+    let count = stream.read(&mut answer)?;
+    answer.truncate(count);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Asks the configured name server for an IPv4 address; gives the reply code and the addresses.
+pub fn resolve(name: &str) -> io::Result<String> {
+    let configuration = fs::read_to_string("/etc/resolv.conf")?;
+    let server = configuration
+        .lines()
+        .find_map(|line| line.strip_prefix("nameserver "))
+        .unwrap_or("127.0.0.1");
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send_to(&question(name), (server.trim(), 53))?;
+    let mut reply = [0; 1500];
+    let count = socket.recv(&mut reply)?;
+    let reply = reply.get(..count).unwrap_or_default();
+    let code = reply.get(3).copied().unwrap_or_default() & 15;
+    // An address record ends in its length, 4, and the address: enough for a test's own names.
+    let addresses: Vec<String> = reply
+        .windows(6)
+        .filter_map(|window| match window {
+            [0, 4, a, b, c, d] => Some(format!("{a}.{b}.{c}.{d}")),
+            _ => None,
+        })
+        .collect();
+    Ok(format!("code {code} {}\n", addresses.join(" ")))
+}
+
+/// A DNS query for an A record, RFC 1035 section 4.1.
+fn question(name: &str) -> Vec<u8> {
+    let mut query = vec![0x4b, 0x4c, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.trim_end_matches('.').split('.') {
+        query.push(u8::try_from(label.len()).unwrap_or(0));
+        query.extend(label.bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    query
+}
