@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use keelson_sys::passed_fds::FIRST;
+use nix::sys::signal::SigSet;
 use rustix::process::{Resource, Rlimit};
 
 use crate::accounts;
@@ -61,6 +62,10 @@ fn become_program(specification: OwnedFd) -> Result<std::convert::Infallible, St
     if spec.no_new_privs {
         rustix::thread::set_no_new_privs(true).map_err(errno("set no_new_privs"))?;
     }
+    // PID 1 blocks the signals it reads; a program starts with none blocked.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|errno| step("unblock signals")(errno.into()))?;
     let mut command = command(&spec)?;
     // Last: the filter need not allow anything above.
     filter::install(spec.seccomp).map_err(step("install the system call filter"))?;

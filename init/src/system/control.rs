@@ -1,0 +1,383 @@
+//! The control socket: packets in, packets out. Who may ask is decided once per connection from the peer's control
+//! group, never from its user number alone. A peer that does not read is dropped: PID 1 neither waits nor hoards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use keelson_manager_api::{Hello, MAX_FRAME, Refusal, Reply, ReplyFrame, Request, RequestFrame, frame};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use serde::{Deserialize, Serialize};
+
+use super::cgroup::{Groups, Place};
+use crate::accounts;
+use crate::manager::{Authority, Connection, Manager};
+
+/// More are turned away.
+const MOST_CONNECTIONS: usize = 64;
+/// Packets of one connection served in one turn.
+const PACKETS_PER_TURN: usize = 16;
+
+/// The listening socket and its connections.
+#[derive(Debug)]
+pub struct Control {
+    listener: OwnedFd,
+    peers: BTreeMap<u32, Peer>,
+    next: u32,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    socket: OwnedFd,
+    authority: Authority,
+    greeted: bool,
+}
+
+/// A connection as it is handed to a new copy of PID 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    number: u32,
+    descriptor: i32,
+    authority: Authority,
+    greeted: bool,
+}
+
+/// What a turn of a connection brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A request.
+    Request(RequestFrame),
+    /// The connection has ended or was ended.
+    Closed,
+}
+
+impl Control {
+    /// Makes the socket at `path`, for root and the group of the operators' agent.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen(path: &Path) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let listener = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        super::sockets::bind(&listener, path, 0o660)?;
+        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        if let Ok((_, gid)) = accounts::owner("", &group, "root:access") {
+            std::os::unix::fs::chown(path, None, Some(gid))?;
+        }
+        rustix::net::listen(&listener, 64)?;
+        Ok(Self::with(listener))
+    }
+
+    fn with(listener: OwnedFd) -> Self {
+        Control {
+            listener,
+            peers: BTreeMap::new(),
+            next: 0,
+            buffer: vec![0; MAX_FRAME + 1],
+        }
+    }
+
+    /// The descriptor that is readable when somebody connects.
+    #[must_use]
+    pub fn listener(&self) -> &OwnedFd {
+        &self.listener
+    }
+
+    /// Numbers and descriptors of all connections.
+    pub fn connections(&self) -> impl Iterator<Item = (u32, &OwnedFd)> {
+        self.peers.iter().map(|(number, peer)| (*number, &peer.socket))
+    }
+
+    /// Accepts one connection and greets it; gives its number and descriptor.
+    pub fn accept(&mut self, groups: &Groups, manager: &Manager) -> Option<(u32, &OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::accept_with(&self.listener, flags).ok()?;
+        if self.peers.len() >= MOST_CONNECTIONS {
+            log::warn!("control connection turned away: there are already {MOST_CONNECTIONS}");
+            return None;
+        }
+        let authority = authority(&socket, groups, manager);
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        let peer = Peer {
+            socket,
+            authority,
+            greeted: false,
+        };
+        let greeted = frame::encode(&Hello::ours()).is_ok_and(|packet| peer.send(&packet));
+        if !greeted || self.peers.contains_key(&number) {
+            return None;
+        }
+        self.peers.insert(number, peer);
+        self.peers.get(&number).map(|peer| (number, &peer.socket))
+    }
+
+    /// What the connection may do.
+    #[must_use]
+    pub fn authority(&self, number: u32) -> Authority {
+        self.peers
+            .get(&number)
+            .map_or(Authority::Nothing, |peer| peer.authority)
+    }
+
+    /// Reads what a connection has sent.
+    pub fn receive(&mut self, number: u32) -> Vec<Received> {
+        let mut received = Vec::new();
+        for _ in 0..PACKETS_PER_TURN {
+            let Some(peer) = self.peers.get_mut(&number) else { break };
+            match rustix::net::recv(&peer.socket, &mut self.buffer, RecvFlags::DONTWAIT) {
+                Ok((_, length)) if length > 0 => {
+                    let packet = self.buffer.get(..length).unwrap_or_default();
+                    match peer.take(packet) {
+                        Ok(request) => received.extend(request.map(Received::Request)),
+                        Err(Closing) => {
+                            received.push(Received::Closed);
+                            break;
+                        }
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => break,
+                _ => {
+                    received.push(Received::Closed);
+                    break;
+                }
+            }
+        }
+        if received.contains(&Received::Closed) {
+            self.peers.remove(&number);
+        }
+        received
+    }
+
+    /// Sends a message; `false` if the connection had to be dropped.
+    pub fn send<T: Serialize>(&mut self, connection: Connection, message: &T) -> bool {
+        let Ok(number) = u32::try_from(connection.0) else {
+            return true;
+        };
+        let Some(peer) = self.peers.get(&number) else {
+            return true;
+        };
+        let sent = frame::encode(message).is_ok_and(|packet| peer.send(&packet));
+        if !sent {
+            log::info!("control connection dropped: it does not read");
+            self.peers.remove(&number);
+        }
+        sent
+    }
+
+    /// Sends a reply; one that does not fit is replaced by a refusal.
+    pub fn reply(&mut self, connection: Connection, id: u64, reply: Reply) -> bool {
+        let reply = ReplyFrame { id, reply };
+        if frame::encode(&reply).is_ok() {
+            return self.send(connection, &reply);
+        }
+        let reply = refusal(Refusal::TooLarge, "the answer does not fit into a packet");
+        self.send(connection, &ReplyFrame { id, reply })
+    }
+
+    /// What a new copy of PID 1 needs to go on: the listener, the connections, and the next number.
+    #[must_use]
+    pub fn keep(&self) -> (i32, Vec<Kept>, u32) {
+        let kept = self.peers.iter().map(|(number, peer)| Kept {
+            number: *number,
+            descriptor: peer.socket.as_raw_fd(),
+            authority: peer.authority,
+            greeted: peer.greeted,
+        });
+        (self.listener.as_raw_fd(), kept.collect(), self.next)
+    }
+
+    /// Goes on with what [`Control::keep`] gave; `take` turns numbers back into descriptors.
+    pub fn resume(listener: OwnedFd, kept: Vec<Kept>, next: u32, take: impl Fn(i32) -> Option<OwnedFd>) -> Self {
+        let mut control = Self::with(listener);
+        control.next = next;
+        for Kept {
+            number,
+            descriptor,
+            authority,
+            greeted,
+        } in kept
+        {
+            if let Some(socket) = take(descriptor) {
+                control.peers.insert(
+                    number,
+                    Peer {
+                        socket,
+                        authority,
+                        greeted,
+                    },
+                );
+            }
+        }
+        control
+    }
+}
+
+/// The connection cannot go on.
+struct Closing;
+
+impl Peer {
+    fn take(&mut self, packet: &[u8]) -> Result<Option<RequestFrame>, Closing> {
+        if !self.greeted {
+            let hello: Hello = frame::decode(packet).map_err(|_| Closing)?;
+            self.greeted = hello.is_compatible();
+            return if self.greeted { Ok(None) } else { Err(Closing) };
+        }
+        match parse_request(packet) {
+            Ok(request) => Ok(Some(request)),
+            Err(Malformed { id: Some(id) }) => {
+                let reply = refusal(Refusal::Malformed, "not a request of this version of the protocol");
+                let packet = frame::encode(&ReplyFrame { id, reply }).map_err(|_| Closing)?;
+                if self.send(&packet) { Ok(None) } else { Err(Closing) }
+            }
+            Err(Malformed { id: None }) => Err(Closing),
+        }
+    }
+
+    fn send(&self, packet: &[u8]) -> bool {
+        rustix::net::send(&self.socket, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
+    }
+}
+
+/// A packet that is no request; with an id it can at least be answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed {
+    id: Option<u64>,
+}
+
+/// Parses the packet of a greeted connection.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn parse_request(packet: &[u8]) -> Result<RequestFrame, Malformed> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: u64,
+    }
+    frame::decode(packet).map_err(|_| Malformed {
+        id: frame::decode::<OnlyId>(packet).ok().map(|only| only.id),
+    })
+}
+
+fn refusal(refusal: Refusal, message: &str) -> Reply {
+    Reply::Refused {
+        refusal,
+        message: message.to_owned(),
+    }
+}
+
+/// What the peer may do. Its pidfd makes sure that the group looked at is that of the process that connected.
+fn authority(socket: &OwnedFd, groups: &Groups, manager: &Manager) -> Authority {
+    let peer = || -> Option<(String, u32)> {
+        let pidfd = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerPidfd).ok()?;
+        let credentials = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+        let pid = parse_pid(&info)?;
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        // Only now: a process that is still alive was the one we read about.
+        is_alive(&pidfd).then_some((text, credentials.uid()))
+    };
+    match peer() {
+        Some((text, uid)) => {
+            let control = |unit: &str| {
+                let service = manager.entries().get(unit).and_then(|entry| entry.service());
+                service.is_some_and(|service| service.control)
+            };
+            decide_authority(groups.place(&text), uid, control)
+        }
+        None => Authority::Nothing,
+    }
+}
+
+/// The rule: units that say `control = true` may change things, other units may look, everything else may do nothing.
+/// In the machine's own groups root may change things.
+fn decide_authority(place: Place<'_>, uid: u32, may_control: impl Fn(&str) -> bool) -> Authority {
+    match place {
+        Place::Unit(unit) if may_control(unit) => Authority::Control,
+        Place::Unit(_) => Authority::Read,
+        Place::Machine if uid == 0 => Authority::Control,
+        Place::Machine | Place::Outside => Authority::Nothing,
+    }
+}
+
+fn parse_pid(fdinfo: &str) -> Option<i32> {
+    let line = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// A pidfd becomes readable when its process has ended.
+fn is_alive(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(0))
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// What a request is called in the log.
+#[must_use]
+pub fn describe(request: &Request) -> String {
+    match request {
+        Request::List => "list".to_owned(),
+        Request::Subscribe => "subscribe".to_owned(),
+        Request::Reboot => "reboot".to_owned(),
+        Request::PowerOff => "power-off".to_owned(),
+        Request::Reexec => "reexec".to_owned(),
+        Request::Status { unit } => format!("status {unit}"),
+        Request::Start { unit } => format!("start {unit}"),
+        Request::Stop { unit } => format!("stop {unit}"),
+        Request::Restart { unit } => format!("restart {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn authority_comes_from_the_group_and_never_from_the_user_alone() {
+        let may_control = |unit: &str| unit == "access";
+        for (place, uid, expected) in [
+            (Place::Machine, 0, Authority::Control),
+            (Place::Machine, 1000, Authority::Nothing),
+            (Place::Unit("access"), 906, Authority::Control),
+            (Place::Unit("netd"), 0, Authority::Read),
+            (Place::Outside, 0, Authority::Nothing),
+        ] {
+            assert_eq!(decide_authority(place, uid, may_control), expected, "{place:?} {uid}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_pid() {
+        assert_eq!(parse_pid("pos:\t0\nPid:\t4711\nNSpid:\t4711\n"), Some(4711));
+        assert_eq!(parse_pid("Pid:\t-1\n"), None);
+        assert_eq!(parse_pid(""), None);
+    }
+
+    #[test]
+    fn malformed_requests_are_answered_if_they_have_an_id() {
+        assert_eq!(
+            parse_request(b"{\"id\":4,\"request\":\"dance\"}"),
+            Err(Malformed { id: Some(4) })
+        );
+        assert_eq!(parse_request(b"[]"), Err(Malformed { id: None }));
+        assert!(parse_request(b"{\"id\":4,\"request\":\"list\"}").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_packet_is_parsed_without_panic(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_request(&data);
+        }
+    }
+}
