@@ -17,13 +17,15 @@ const fn group(purpose: &'static str, modules: &'static [&'static str]) -> Group
 /// Loaded by every boot in the initramfs, in this order. SHA-256 comes first: dm-verity takes the implementation that
 /// is there when its table is set up.
 pub const INITRD_ALWAYS: Group = group(
-    "root and ESP",
+    "root, ESP, state and last words",
     &[
         "sha256-ssse3",
         "dm-mod",
         "dm-verity",
         "erofs",
         "efivarfs",
+        "efi-pstore",
+        "quota_v2",
         "vfat",
         "nls_cp437",
         "nls_ascii",
