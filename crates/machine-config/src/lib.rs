@@ -5,9 +5,23 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod check;
+pub mod diagnostic;
+mod format;
+pub mod fuzz;
 pub mod model;
+pub mod plan;
+mod redact;
+pub mod render;
+pub mod schema;
 pub mod secret;
+mod syntax;
+mod text;
 pub mod value;
+
+pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate};
+pub use diagnostic::{Code, Diagnostic, Report, Severity};
+pub use format::Format;
 
 pub use model::{
     Capabilities, Container, EnvValue, Group, Limits, MachineConfig, Mount, MountKind, NamespaceMode, Namespaces,

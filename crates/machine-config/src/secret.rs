@@ -50,7 +50,9 @@ impl Secret {
 /// Refers to a secret whose value lies in [`crate::SECRETS_DIR`] under `name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SecretRef {
-    /// Name of the secret, also its file name: `[a-z0-9]`, `.`, `_`, `-`, `:`.
+    /// Name of the secret, also its file name: `NAME` of `[secrets.NAME]`, or `registry-HOST` for a password written in
+    /// place.
+    #[serde(rename = "secret")]
     pub name: Name,
     /// Keyed digest of the value (hex), so that a generation changes when the value does.
     /// It says nothing about the value to whoever lacks the machine's key. Empty until staged.

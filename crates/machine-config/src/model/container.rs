@@ -9,6 +9,7 @@ use crate::value::{Bytes, Capability, Cpus, ImageRef, Name, PublishedPort, Span}
 
 /// `[container.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Container {
     /// Image to run.
     pub image: ImageRef,
@@ -66,21 +67,19 @@ fn default_stop_timeout() -> Span {
     DEFAULT_STOP_TIMEOUT
 }
 
-/// Value of an environment variable. JSON: a string, or `{"secret": {…}}`.
+/// Value of an environment variable. JSON: a string, or a [`SecretRef`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EnvValue {
     /// As written.
     Plain(String),
     /// The value of a secret.
-    Secret {
-        /// Which.
-        secret: SecretRef,
-    },
+    Secret(SecretRef),
 }
 
-/// One entry of `mounts`. JSON: `{"type": "volume", "source": …, "target": …, "read_only": …}`.
+/// One entry of `mounts`. JSON: `{"type": "volume", "source": …, "target": …, "read-only": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Mount {
     /// What is mounted.
     #[serde(flatten)]

@@ -1,8 +1,8 @@
 //! The validated configuration of one machine, as its programs read it from `machine.json`.
 //!
-//! A value of these types has passed every rule of the native document. Reading JSON ignores
-//! unknown fields, so that an older program can read what a newer one wrote; secrets appear as
-//! [`SecretRef`] only.
+//! A value of these types has passed every rule of the native document. The JSON uses the document's own key names and
+//! nesting. Reading it ignores unknown fields, so that an older program can read what a newer one wrote; secrets appear
+//! as [`SecretRef`] only.
 
 mod container;
 
@@ -26,7 +26,7 @@ pub struct MachineConfig {
     #[serde(default)]
     pub system: System,
     /// Declared users beside the built-in operator `core`.
-    #[serde(default)]
+    #[serde(default, rename = "user")]
     pub users: Vec<User>,
     /// SSH access of `core`.
     #[serde(default)]
@@ -35,13 +35,13 @@ pub struct MachineConfig {
     #[serde(default)]
     pub time: Time,
     /// Registries by host as image references name them.
-    #[serde(default)]
+    #[serde(default, rename = "registry")]
     pub registries: BTreeMap<RegistryHost, Registry>,
     /// Named volumes that containers may mount.
-    #[serde(default)]
+    #[serde(default, rename = "volume")]
     pub volumes: BTreeMap<Name, Volume>,
     /// Containers to keep running, by name.
-    #[serde(default)]
+    #[serde(default, rename = "container")]
     pub containers: BTreeMap<Name, Container>,
     /// What later documents may do.
     #[serde(default)]
@@ -74,6 +74,7 @@ pub struct System {
 
 /// `[[user]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct User {
     /// Login name.
     pub name: Name,
@@ -115,6 +116,7 @@ pub struct Time {
 
 /// `[registry."HOST"]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Registry {
     /// Speak HTTP instead of HTTPS.
     #[serde(default)]

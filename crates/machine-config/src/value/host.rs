@@ -58,8 +58,14 @@ fn check_dns_name(text: &str, max: usize) -> Result<(), ValueError> {
         let problem = format!("the host name has {} bytes, more than {max}", text.len());
         return Err(ValueError::new(problem, "shorten it"));
     }
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        let cure = format!("write {:?}", text.to_ascii_lowercase());
+    let lower = text.to_ascii_lowercase();
+    if lower != text {
+        let good = check_dns_name(&lower, max).is_ok();
+        let cure = if good {
+            format!("write {lower:?}")
+        } else {
+            cure.to_owned()
+        };
         return Err(ValueError::new("host names are written in lower case", cure));
     }
     for label in text.split('.') {

@@ -105,24 +105,27 @@ fn check_blob(algorithm: &str, fields: usize, blob: &str) -> Result<(), ValueErr
         let problem = format!("the line says {algorithm} but the key inside is {inside:?}");
         return Err(ValueError::new(problem, CURE));
     }
-    let mut sizes = Vec::new();
+    let mut parts = Vec::new();
     for _ in 0..fields {
         let (field, tail) = take_field(rest).ok_or_else(damaged)?;
-        sizes.push(field.len());
+        parts.push(field);
         rest = tail;
     }
     if !rest.is_empty() {
         return Err(damaged());
     }
-    check_strength(algorithm, &sizes)
+    check_strength(algorithm, &parts)
 }
 
-/// `sizes` are the lengths of the blob's fields after the name.
-fn check_strength(algorithm: &str, sizes: &[usize]) -> Result<(), ValueError> {
-    match (algorithm, sizes) {
-        ("ssh-ed25519", [size]) if *size != 32 => Err(ValueError::new("the key is cut short or damaged", CURE)),
-        ("ssh-rsa", [_, modulus]) if *modulus < 256 => {
-            let bits = modulus.saturating_mul(8);
+/// `parts` are the blob's fields after the name.
+fn check_strength(algorithm: &str, parts: &[&[u8]]) -> Result<(), ValueError> {
+    match (algorithm, parts) {
+        ("ssh-ed25519", [key]) if key.len() != 32 => Err(ValueError::new("the key is cut short or damaged", CURE)),
+        ("ssh-rsa", [_, modulus]) => {
+            let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
+            if bits >= 2048 {
+                return Ok(());
+            }
             let problem = format!("an RSA key of {bits} bits is too weak");
             Err(ValueError::new(
                 problem,

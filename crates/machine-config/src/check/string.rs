@@ -1,0 +1,195 @@
+//! Checks one string against its rule.
+
+use serde_json::Value as Json;
+
+use crate::diagnostic::Code;
+use crate::schema::{FEATURES, Rule};
+use crate::value::{
+    Bytes, CaBundle, Capability, Hostname, ImageRef, Name, PublishedPort, RegistryHost, Server, Span, SshKey,
+    ValueError,
+};
+
+/// The value as `machine.json` has it, or what is wrong with it.
+pub(crate) fn check(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
+    use Code::{BadCertificate, BadImage, BadName, BadPort, BadSshKey, BadValue};
+    match rule {
+        Rule::Free(max) => free(text, max).map_err(|e| (BadValue, e)),
+        Rule::Name => name(text).map_err(|e| (BadName, e)),
+        Rule::UserName => user_name(text).map_err(|e| (BadName, e)),
+        Rule::EnvName => env_name(text).map_err(|e| (BadName, e)),
+        Rule::Hostname => parsed::<Hostname>(text, BadValue),
+        Rule::Server => parsed::<Server>(text, BadValue),
+        Rule::RegistryHost => parsed::<RegistryHost>(text, BadValue),
+        Rule::SshKey => parsed::<SshKey>(text, insecure_or(BadSshKey, text)),
+        Rule::Pem => parsed::<CaBundle>(text, insecure_or(BadCertificate, text)),
+        Rule::Image => parsed::<ImageRef>(text, BadImage),
+        Rule::Port => parsed::<PublishedPort>(text, BadPort),
+        Rule::Capability => parsed::<Capability>(text, BadValue),
+        Rule::Path => path(text).map_err(|e| (BadValue, e)),
+        Rule::UserSpec => user_spec(text).map_err(|e| (BadValue, e)),
+        Rule::Size(min) => size(text, min),
+        Rule::Span(max) => span(text, max),
+        Rule::Feature => feature(text),
+    }
+}
+
+fn parsed<T>(text: &str, code: Code) -> Result<Json, (Code, ValueError)>
+where
+    T: std::str::FromStr<Err = ValueError> + std::fmt::Display,
+{
+    text.parse::<T>()
+        .map(|value| Json::String(value.to_string()))
+        .map_err(|error| (code, error))
+}
+
+fn insecure_or(code: Code, text: &str) -> Code {
+    if text.contains("PRIVATE KEY") {
+        Code::Insecure
+    } else {
+        code
+    }
+}
+
+fn string(text: &str) -> Json {
+    Json::String(text.to_owned())
+}
+
+fn free(text: &str, max: usize) -> Result<Json, ValueError> {
+    if text.contains('\0') {
+        return Err(ValueError::new("the text holds a NUL character", "leave it out"));
+    }
+    if text.len() > max {
+        return Err(ValueError::new(
+            format!("the text is longer than {max} bytes"),
+            "shorten it",
+        ));
+    }
+    Ok(string(text))
+}
+
+/// Longest name of a container, volume or secret.
+const MAX_NAME: usize = 63;
+
+fn name(text: &str) -> Result<Json, ValueError> {
+    let cure = "use letters, digits, '_', '.' and '-', with a letter or digit first";
+    if text.len() > MAX_NAME {
+        return Err(ValueError::new(
+            format!("the name is longer than {MAX_NAME} bytes"),
+            "shorten it",
+        ));
+    }
+    if text.contains(':') || text.parse::<Name>().is_err() {
+        return Err(ValueError::new(format!("{text:?} cannot be a name"), cure));
+    }
+    Ok(string(text))
+}
+
+fn user_name(text: &str) -> Result<Json, ValueError> {
+    let cure = "use a-z, 0-9, '_' and '-', at most 32, with a letter or '_' first";
+    if text == "core" {
+        return Err(ValueError::new(
+            "`core` is the built-in operator",
+            "put its keys into `keys` under `[ssh]`",
+        ));
+    }
+    if keelson_image_layout::users::USERS.iter().any(|user| user.name == text) {
+        return Err(ValueError::new(
+            format!("{text:?} is a user of the system"),
+            "choose another name",
+        ));
+    }
+    let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if !first || text.len() > 32 || !text.chars().all(word) {
+        return Err(ValueError::new(format!("{text:?} cannot be a user's name"), cure));
+    }
+    Ok(string(text))
+}
+
+fn env_name(text: &str) -> Result<Json, ValueError> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err(ValueError::new(
+            format!("{text:?} cannot name an environment variable"),
+            "use letters, digits and '_'",
+        ));
+    }
+    Ok(string(text))
+}
+
+fn path(text: &str) -> Result<Json, ValueError> {
+    if !text.starts_with('/') {
+        return Err(ValueError::new(
+            format!("{text:?} is not an absolute path"),
+            "start it with '/'",
+        ));
+    }
+    if text.len() > 4095 || text.contains('\0') {
+        return Err(ValueError::new("the path is too long or holds a NUL character", ""));
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err(ValueError::new(
+            "the path holds '.' or '..'",
+            "write the path without them",
+        ));
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+    Ok(Json::String(format!("/{}", parts.join("/"))))
+}
+
+fn user_spec(text: &str) -> Result<Json, ValueError> {
+    let part = |part: &str| {
+        let number = part.parse::<u32>().is_ok();
+        let name = part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+        number || (name && part.len() <= 64)
+    };
+    let good = match text.split_once(':') {
+        None => part(text),
+        Some((user, group)) => part(user) && part(group),
+    };
+    if good {
+        Ok(string(text))
+    } else {
+        Err(ValueError::new(
+            format!("{text:?} is not a user"),
+            "write USER or USER:GROUP",
+        ))
+    }
+}
+
+fn size(text: &str, min: u64) -> Result<Json, (Code, ValueError)> {
+    let bytes: Bytes = text.parse().map_err(|e| (Code::BadValue, e))?;
+    if bytes.0 < min {
+        let least = Bytes(min);
+        let error = ValueError::new(format!("{text} is too little"), format!("give at least {least}"));
+        return Err((Code::OutOfRange, error));
+    }
+    Ok(Json::from(bytes.0))
+}
+
+fn span(text: &str, max: u64) -> Result<Json, (Code, ValueError)> {
+    let span: Span = text.parse().map_err(|e| (Code::BadValue, e))?;
+    if span.0.as_secs() > max {
+        let most = Span(std::time::Duration::from_secs(max));
+        return Err((
+            Code::OutOfRange,
+            ValueError::new(format!("{text} is too long"), format!("give at most {most}")),
+        ));
+    }
+    Ok(Json::String(span.to_string()))
+}
+
+fn feature(text: &str) -> Result<Json, (Code, ValueError)> {
+    if FEATURES.contains(&text) {
+        return Ok(string(text));
+    }
+    let cure = format!(
+        "this release ({}) has {}",
+        env!("CARGO_PKG_VERSION"),
+        FEATURES.join(", ")
+    );
+    Err((
+        Code::UnsupportedFeature,
+        ValueError::new(format!("this release has no feature {text:?}"), cure),
+    ))
+}

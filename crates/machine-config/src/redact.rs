@@ -1,0 +1,232 @@
+//! Where secret values lie in a text that need not be valid.
+//!
+//! Works on characters, not on the parsed document, so that a mistake next to a password cannot uncover it. It hides too
+//! much rather than too little.
+
+use std::ops::Range;
+
+use crate::schema::KEYS;
+
+/// Byte ranges of whatever stands as the value of something that sounds like a secret.
+pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while let Some(word) = next_word(text, at) {
+        at = word.end;
+        let name = text.get(word.clone()).unwrap_or_default();
+        if !sounds_secret(name) {
+            continue;
+        }
+        let Some(start) = value_start(text, word.end) else {
+            continue;
+        };
+        let end = value_end(text, start);
+        if end > start {
+            found.push(start..end);
+            at = end;
+        }
+    }
+    found
+}
+
+/// Whether a key of this name holds, or was meant to hold, a secret.
+pub(crate) fn sounds_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    if matches!(lower.as_str(), "secret" | "secrets") {
+        return false;
+    }
+    let telling = ["passw", "passphrase", "secret", "token", "credential", "private"];
+    if telling.iter().any(|part| lower.contains(part)) {
+        return true;
+    }
+    KEYS.iter().filter(|key| key.secret).any(|key| {
+        let allowed = if key.leaf().len() < 6 { 1 } else { 2 };
+        strsim::levenshtein(key.leaf(), &lower) <= allowed
+    })
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+fn next_word(text: &str, from: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes().get(from..)?;
+    let start = bytes.iter().position(|b| is_word(*b))?;
+    let length = bytes.get(start..)?.iter().position(|b| !is_word(*b));
+    let end = length.map_or(bytes.len(), |length| start + length);
+    Some(from + start..from + end)
+}
+
+/// Where the value begins if the word that ended at `from` is a key; a missing `=` counts too.
+fn value_start(text: &str, from: usize) -> Option<usize> {
+    let rest = text.get(from..)?;
+    let after = rest.strip_prefix(['"', '\'']).unwrap_or(rest);
+    let after = after.trim_start_matches([' ', '\t']);
+    let joined = after.strip_prefix(['=', ':']);
+    let value = joined.unwrap_or(after).trim_start_matches([' ', '\t', '=']);
+    // A line break before the value is a mistake that must not uncover it.
+    let below = value.trim_start();
+    let value = if joined.is_some() && below.starts_with(['"', '\'']) {
+        below
+    } else {
+        value
+    };
+    let plausible = joined.is_some() || value.starts_with(['"', '\'', '{']);
+    plausible.then(|| text.len() - value.len())
+}
+
+fn value_end(text: &str, start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    if is_reference(rest) {
+        return start;
+    }
+    let length = match rest.get(..2) {
+        Some(quotes @ ("\"\"" | "''")) => fenced_length(rest, quotes),
+        _ if rest.starts_with(['[', '{']) => bracketed_length(rest),
+        _ if rest.starts_with(['"', '\'']) => quoted_length(rest),
+        _ => line_length(rest),
+    };
+    start + length
+}
+
+/// After two quotes: an empty string, or a text between three, one of which may have been lost.
+fn fenced_length(rest: &str, quotes: &str) -> usize {
+    let body = rest.get(2..).unwrap_or_default();
+    if ends_value(body.lines().next().unwrap_or_default()) {
+        return 2;
+    }
+    let fence = quotes
+        .chars()
+        .next()
+        .map(|quote| String::from(quote).repeat(3))
+        .unwrap_or_default();
+    let body = body.strip_prefix(fence.get(..1).unwrap_or_default()).unwrap_or(body);
+    body.find(&fence)
+        .map_or(rest.len(), |at| rest.len() - body.len() + at + 3)
+}
+
+/// Whether what follows a value on its line is what may follow one.
+fn ends_value(tail: &str) -> bool {
+    let tail = tail.trim_start();
+    tail.is_empty() || tail.starts_with([',', '}', ']', '#'])
+}
+
+/// `{ secret = "NAME" }` names a secret and shows none.
+fn is_reference(value: &str) -> bool {
+    let inside = value.strip_prefix('{').map(str::trim_start);
+    let Some(rest) = inside.and_then(|inside| inside.strip_prefix("secret")) else {
+        return false;
+    };
+    rest.trim_start().strip_prefix('=').is_some_and(|rest| {
+        let name = rest
+            .trim_start()
+            .strip_prefix('"')
+            .and_then(|rest| rest.split_once('"'));
+        name.is_some_and(|(name, tail)| !name.contains('\n') && tail.trim_start().starts_with('}'))
+    })
+}
+
+fn line_length(rest: &str) -> usize {
+    rest.find('\n').unwrap_or(rest.len())
+}
+
+/// To the closing quote; without one, or when the rest of the line does not look like what follows a value, to the next
+/// line that looks like a statement.
+fn quoted_length(rest: &str) -> usize {
+    let line = rest.get(..line_length(rest)).unwrap_or_default();
+    let bytes = line.as_bytes();
+    let quote = bytes.first().copied();
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' if quote == Some(b'"') => at += 1,
+            _ if Some(*byte) == quote && ends_value(line.get(at + 1..).unwrap_or_default()) => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    let mut end = line.len();
+    for line in rest.get(end..).unwrap_or_default().split('\n').skip(1) {
+        if looks_like_statement(line) {
+            break;
+        }
+        end += 1 + line.len();
+    }
+    end
+}
+
+fn looks_like_statement(line: &str) -> bool {
+    let line = line.trim();
+    let key = line
+        .trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.".contains(c))
+        .trim_start();
+    line.is_empty() || line.starts_with(['[', '#']) || (key.len() < line.len() && key.starts_with('='))
+}
+
+/// To the bracket that closes the first, else to the end of the text.
+fn bracketed_length(rest: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_values_of_secrets_however_they_are_written() {
+        for text in [
+            "password = \"HUNTER\"",
+            "password= 'HUNTER' # note",
+            "pasword = \"HUNTER\"",
+            "PASSWORD: HUNTER",
+            "password \"HUNTER\"",
+            "\"password\" = HUNTER",
+            "password = \"HUNTER",
+            "password = \"x\"HUNTER\"",
+            "password = \"a\\\"HUNTER\"",
+            "value = \"\"\"\nHUNTER\n\"\"\"",
+            "value = '''\nHUNTER",
+            "value = ''x\nHUNTER'''",
+            "value = \"\"x\nHUNTER\"\"\"",
+            "value =\n\"HUNTER\"",
+            "value = \"x\nHUNTER\"",
+            "value = [\n  \"HUNTER\"\n]",
+            "value = { text = \"HUNTER\" }",
+            "r = { username = \"u\", password = \"HUNTER\" }",
+            "env.DB_TOKEN = \"HUNTER\"",
+            "# password = HUNTER",
+        ] {
+            let mut shown = crate::text::Text::new(text);
+            shown.mask(secret_ranges(text));
+            assert!(
+                !shown.redacted().contains("HUNTER"),
+                "{text:?} gave {:?}",
+                shown.redacted()
+            );
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest_alone() {
+        for text in [
+            "password = { secret = \"db\" }",
+            "[secrets.db]",
+            "volume = 1",
+            "image = \"nginx\" # token",
+            "type = \"value\"",
+        ] {
+            assert_eq!(secret_ranges(text), vec![], "{text}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From text to a table with spans, all syntax errors in one go.
+//!
+//! A text that parses costs one pass. Otherwise each statement is looked at alone, broken ones are taken out (their
+//! places stay), and what is left is parsed, so that the mistakes in it are found as well.
+
+mod explain;
+mod statement;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use explain::Explained;
+use statement::{Shape, Statement, statements};
+
+use crate::diagnostic::Code;
+
+/// A text that parses, and what had to be done to it.
+pub(crate) struct Repaired<'a> {
+    /// The text without its broken statements.
+    pub(crate) clean: Cow<'a, str>,
+    /// Offsets in `clean` of bytes that the document does not have.
+    pub(crate) inserted: Vec<usize>,
+    /// The mistakes, with ranges of the document.
+    pub(crate) faults: Vec<Fault>,
+    /// What is known about the statements that were taken out.
+    pub(crate) broken: Broken,
+}
+
+/// A mistake of syntax.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) code: Code,
+    pub(crate) range: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) cure: Option<String>,
+}
+
+/// What was taken out: its absence must not be reported a second time.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    /// Last components of keys.
+    pub(crate) keys: BTreeSet<String>,
+    /// Whether the name of a table was lost.
+    pub(crate) tables: bool,
+}
+
+impl Broken {
+    /// Whether the absence of `key` may come from a statement that was taken out.
+    pub(crate) fn may_hold(&self, key: &str) -> bool {
+        self.tables || self.keys.contains(key)
+    }
+}
+
+/// Finds the syntax errors of `text` and gives the text that is left without them.
+pub(crate) fn repair(text: &str) -> Repaired<'_> {
+    let mut repaired = Repaired {
+        clean: Cow::Borrowed(text),
+        inserted: Vec::new(),
+        faults: Vec::new(),
+        broken: Broken::default(),
+    };
+    if DeTable::parse(text).is_ok() {
+        return repaired;
+    }
+    let mut clean = text.to_owned();
+    let mut missing_brackets: Vec<(usize, &str)> = Vec::new();
+    let mut lost_table = false;
+    for Statement { range, shape } in statements(text) {
+        let body = text.get(range.clone()).unwrap_or_default();
+        let explained = explain::explain(body, shape);
+        if let Some(Explained { at, message, cure, .. }) = &explained {
+            repaired.faults.push(Fault {
+                code: Code::Syntax,
+                range: range.start + at.start..range.start + at.end,
+                message: message.clone(),
+                cure: cure.clone(),
+            });
+        }
+        match (shape, &explained) {
+            (Shape::Header, None) => lost_table = false,
+            (
+                Shape::Header,
+                Some(Explained {
+                    closing: Some(closing), ..
+                }),
+            ) => {
+                lost_table = false;
+                missing_brackets.push((range.end, closing));
+            }
+            (Shape::Header, Some(_)) => {
+                lost_table = true;
+                repaired.broken.tables = true;
+                blank(&mut clean, range);
+            }
+            (Shape::Pair, Some(_)) => {
+                repaired.broken.keys.extend(key_name(body));
+                blank(&mut clean, range);
+            }
+            (Shape::Pair, None) if lost_table => blank(&mut clean, range),
+            (Shape::Pair, None) => {}
+        }
+    }
+    for (at, closing) in missing_brackets.iter().rev() {
+        clean.insert_str(*at, closing);
+    }
+    let mut shift = 0;
+    for (at, closing) in missing_brackets {
+        repaired.inserted.extend((0..closing.len()).map(|i| at + shift + i));
+        shift += closing.len();
+    }
+    repaired.clean = Cow::Owned(clean);
+    repaired
+}
+
+/// The last component of the key that a statement sets.
+fn key_name(statement: &str) -> Option<String> {
+    let key = statement.split(['=', ':', '\n', ' ']).next()?.trim();
+    let last = key.rsplit('.').next()?.trim_matches(['"', '\'']);
+    Some(last.to_owned())
+}
+
+/// Overwrites a range with spaces, keeping its newlines and its length.
+fn blank(text: &mut String, range: Range<usize>) {
+    let Some(old) = text.get(range.clone()) else { return };
+    let spaces: String = old.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
+    text.replace_range(range, &spaces);
+}
+
+/// Parses the text that [`repair`] left. The faults have ranges of `clean`: keys defined twice, and whatever else
+/// only shows in the whole.
+pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
+    let (root, errors) = DeTable::parse_recoverable(clean);
+    let faults = errors.into_iter().map(|error| {
+        let range = error.span().unwrap_or(0..0);
+        let name = clean.get(range.clone()).unwrap_or_default();
+        if error.message().starts_with("duplicate key") {
+            let message = format!("{name:?} is defined a second time");
+            let cure = Some("merge the two definitions".to_owned());
+            return Fault {
+                code: Code::DuplicateKey,
+                range,
+                message,
+                cure,
+            };
+        }
+        Fault {
+            code: Code::Syntax,
+            range,
+            message: error.message().to_owned(),
+            cure: None,
+        }
+    });
+    (root, faults.collect())
+}
