@@ -1,0 +1,35 @@
+//! The table of targets. A parser that is not in it is not fuzzed: add it with the parser.
+
+/// A parser under test.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Name, also of its folder of seeds.
+    pub name: &'static str,
+    /// Runs it over any bytes.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "entry-name", run: keelson_image_layout::fuzz::entry_name },
+    Target { name: "erofs", run: keelson_erofs::fuzz::fuzz_erofs_reader },
+    Target { name: "journal-kernel", run: keelson_journald::fuzz::kernel_record },
+    Target { name: "journal-native", run: keelson_journald::fuzz::native_datagram },
+    Target { name: "journal-query", run: keelson_journald::fuzz::query_line },
+    Target { name: "journal-record", run: keelson_journald::fuzz::stored_record },
+    Target { name: "journal-stdout", run: keelson_journald::fuzz::stdout_stream },
+    Target { name: "journal-syslog", run: keelson_journald::fuzz::syslog_datagram },
+    Target { name: "machine-config", run: keelson_machine_config::fuzz::document },
+    Target { name: "machine-json", run: keelson_machine_config::fuzz::machine_json },
+    Target { name: "netlink", run: keelson_netlink::fuzz::fuzz_netlink_message },
+    Target { name: "release", run: keelson_image_layout::fuzz::release },
+    Target { name: "shim-packet", run: keelson_shim_api::fuzz::fuzz_shim_packet },
+    Target { name: "shim-request", run: keelson_shim_api::fuzz::fuzz_shim_request },
+    Target { name: "slot-state", run: keelson_image_layout::fuzz::slot_state },
+];
+
+/// A target by name.
+#[must_use]
+pub fn find(name: &str) -> Option<Target> {
+    TARGETS.iter().copied().find(|target| target.name == name)
+}
