@@ -4,16 +4,23 @@
 pub mod cgroup;
 pub mod console;
 pub mod control;
+pub mod devices;
 pub mod handover;
+pub mod hardware;
 pub mod load;
+pub mod loopback;
 pub mod notify;
 pub mod options;
 mod perform;
+pub mod power;
 mod reap;
 mod reexec;
 pub mod sockets;
 pub mod sources;
 pub mod spawn;
+pub mod sysctl;
+pub mod tree;
+pub mod uevent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,6 +28,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use keelson_image_layout::{BootFacts, paths};
 use keelson_manager_api::PowerKind;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -30,6 +38,7 @@ use crate::manager::{BootPolicy, Connection, Event, Manager};
 use cgroup::{Groups, Place};
 use console::Console;
 use control::{Control, Received};
+use hardware::Hardware;
 use options::Options;
 use sources::{Source, Sources};
 
@@ -51,6 +60,8 @@ pub struct System {
     groups: Groups,
     sockets: BTreeMap<String, Vec<OwnedFd>>,
     pipes: BTreeMap<String, OwnedFd>,
+    hardware: Option<Hardware>,
+    facts: Option<BootFacts>,
     more_to_reap: bool,
     finished: Option<PowerKind>,
 }
@@ -70,20 +81,28 @@ pub fn run(arguments: &[String]) -> ExitCode {
     } else {
         Console::StandardError
     };
-    match System::start(options, console) {
-        Ok(mut system) => {
-            let kind = system.run();
-            power_down(&system, kind)
-        }
+    if options.hardware {
+        crate::kmsg::install();
+        crate::last_words::install();
+    }
+    let mut system = match System::start(options, console) {
+        Ok(system) => system,
         Err(error) => {
             console.complain(format!("the system stage cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let kind = system.run();
+    if system.hardware.is_none() {
+        return ExitCode::SUCCESS;
+    }
+    match power::go_down(kind, console) {
+        Ok(never) => match never {},
+        Err(error) => {
+            console.complain(format!("the machine does not go down: {error}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn power_down(_system: &System, _kind: PowerKind) -> ExitCode {
-    ExitCode::SUCCESS
 }
 
 impl System {
@@ -92,18 +111,16 @@ impl System {
         if let Some(number) = options.restore {
             return Self::resume(options, console, signals, number);
         }
+        if options.hardware {
+            prepare_machine(console);
+        }
         std::fs::create_dir_all(&options.run)?;
         let groups = Groups::set_up(&options.cgroup).map_err(|error| io::Error::other(perform::describe(&error)))?;
         let notify = notify::listen(&options.notify())?;
         let control = Control::listen(&options.control())?;
         let units = load::load_units(&options.units, console);
         groups.protect(units.values().filter_map(|unit| unit.resources.memory_min));
-        let policy = BootPolicy {
-            target: "boot-complete".to_owned(),
-            within: BOOT_WITHIN,
-            otherwise: Otherwise::Stay,
-        };
-        let manager = Manager::new(units, policy);
+        let manager = Manager::new(units, boot_policy(read_facts(&options).as_ref()));
         let mut system = Self::assemble(options, console, manager, signals, notify, control, groups)?;
         system.make_all_sockets();
         system.dispatch(Event::Boot);
@@ -123,7 +140,10 @@ impl System {
         sources.watch(&signals, Source::Signals)?;
         sources.watch(&notify, Source::Notify)?;
         sources.watch(control.listener(), Source::Listener)?;
+        let hardware = options.hardware.then(|| Hardware::open(&sources));
         Ok(System {
+            facts: read_facts(&options),
+            hardware,
             names: manager.entries().keys().cloned().collect(),
             options,
             console,
@@ -172,6 +192,9 @@ impl System {
         if self.more_to_reap {
             self.more_to_reap = self.reap();
         }
+        if let Some(hardware) = self.hardware.as_mut() {
+            hardware.feed(now());
+        }
         self.dispatch(Event::Tick);
     }
 
@@ -181,7 +204,8 @@ impl System {
         }
         // A millisecond more, so that a deadline has passed when the wait ends.
         let until = |deadline: Duration| deadline.saturating_sub(now()) + Duration::from_millis(1);
-        self.manager.next_deadline().map(until)
+        let fed = self.hardware.as_ref().and_then(Hardware::feed_at);
+        self.manager.next_deadline().into_iter().chain(fed).min().map(until)
     }
 
     fn serve(&mut self, source: Source) {
@@ -200,7 +224,21 @@ impl System {
                 }
             }
             Source::Signals => self.drain_signals(),
-            Source::Devices | Source::Button(_) => {}
+            Source::Devices => {
+                if let Some(hardware) = self.hardware.as_mut() {
+                    hardware.drain(&self.sources);
+                }
+            }
+            Source::Button(index) => {
+                if self
+                    .hardware
+                    .as_mut()
+                    .is_some_and(|hardware| hardware.is_pressed(index))
+                {
+                    self.console.say("power button pressed");
+                    self.dispatch(Event::AskedToPowerOff);
+                }
+            }
             Source::Listener => self.accept(),
             Source::Connection(number) => self.serve_connection(number),
         }
@@ -299,7 +337,16 @@ impl System {
 
     fn say_boot_complete(&self) {
         let after = now().as_secs_f64();
-        self.console.say(format!("boot-complete after={after:.1}s"));
+        match &self.facts {
+            Some(BootFacts { release, slot, .. }) => {
+                let (version, slot) = (&release.version, slot.letter());
+                self.console
+                    .say(format!("version {version} is up (slot {slot}): ready in {after:.1} s"));
+                self.console
+                    .say(format!("boot-complete slot={slot} version={version} after={after:.1}s"));
+            }
+            None => self.console.say(format!("boot-complete after={after:.1}s")),
+        }
     }
 
     fn name(&self, index: u32) -> Option<String> {
@@ -309,6 +356,42 @@ impl System {
     fn index(&self, name: &str) -> u32 {
         let place = self.names.iter().position(|known| known == name);
         place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Everything that has to be there before the first unit.
+fn prepare_machine(console: Console) {
+    tree::set_up(console);
+    sysctl::apply();
+    if let Err(error) = loopback::bring_up() {
+        console.complain(format!("the loopback link is down: {error}"));
+    }
+    // Ctrl-Alt-Del becomes SIGINT, and with it an orderly reboot.
+    if let Err(error) = nix::sys::reboot::set_cad_enabled(false) {
+        log::info!("Ctrl-Alt-Del still resets at once: {error}");
+    }
+}
+
+/// What the initramfs found out; a container has none.
+fn read_facts(options: &Options) -> Option<BootFacts> {
+    if !options.hardware {
+        return None;
+    }
+    let text = std::fs::read(paths::BOOT_FACTS)
+        .inspect_err(|error| log::warn!("no facts of this boot: {error}"))
+        .ok()?;
+    serde_json::from_slice(&text)
+        .inspect_err(|error| log::warn!("facts of this boot: {error}"))
+        .ok()
+}
+
+/// A slot on trial is left if it does not work; a proven one is kept for people to look at.
+fn boot_policy(facts: Option<&BootFacts>) -> BootPolicy {
+    let on_trial = facts.is_some_and(|facts| facts.trial);
+    BootPolicy {
+        target: "boot-complete".to_owned(),
+        within: BOOT_WITHIN,
+        otherwise: if on_trial { Otherwise::Reboot } else { Otherwise::Stay },
     }
 }
 

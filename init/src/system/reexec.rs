@@ -9,12 +9,14 @@ use std::process::Command;
 
 use keelson_image_layout::paths;
 use keelson_sys::spawn::take_left_open;
+use keelson_sys::watchdog;
 use nix::sys::signalfd::SignalFd;
 
 use super::cgroup::Groups;
 use super::console::Console;
 use super::control::Control;
 use super::handover::{Handover, close_on_exec, leave_open};
+use super::hardware::Hardware;
 use super::options::Options;
 use super::perform::describe;
 use super::sources::Source;
@@ -24,14 +26,21 @@ use crate::manager::Event;
 impl System {
     /// Returns only if there is no new copy; this one goes on then.
     pub(super) fn reexec(&mut self) {
+        let mut command = Command::new(program(&self.options));
+        let watchdog = self.hardware.as_mut().and_then(Hardware::take_watchdog);
+        let watchdog = watchdog.and_then(|watchdog| watchdog.hand_over().ok());
+        command.envs(watchdog.iter().map(|number| (watchdog::VARIABLE, number)));
         let error = match self.leave() {
-            Ok(memfd) => Command::new(program(&self.options))
-                .args(self.options.to_arguments(memfd.as_raw_fd()))
-                .exec(),
+            Ok(memfd) => command.args(self.options.to_arguments(memfd.as_raw_fd())).exec(),
             Err(error) => error,
         };
         for descriptor in self.descriptors() {
             close_on_exec(descriptor);
+        }
+        if let Some(hardware) = self.hardware.as_mut() {
+            // Closed first: the device can be open once only.
+            drop(watchdog.and_then(|number| take_left_open(number.parse().ok()?)));
+            hardware.rearm();
         }
         self.console
             .complain(format!("no new copy of PID 1: {error}; this one goes on"));
