@@ -1,9 +1,11 @@
 //! Builds the disk image of Keelson out of Debian packages and our own programs, shows what is on a disk, and runs an
 //! image in QEMU. Runs on a developer's machine; nothing of it is in an image.
 
+pub mod boot;
 pub mod cache;
 pub mod cpio;
 pub mod deb;
+pub mod demo;
 pub mod digest;
 pub mod disk;
 pub mod firmware;
@@ -11,6 +13,7 @@ pub mod image;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
+pub mod oci;
 pub mod progress;
 pub mod qemu;
 pub mod release;

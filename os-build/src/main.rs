@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use keelson_os_build::cache::Cache;
 use keelson_os_build::progress::{Progress, mib};
-use keelson_os_build::{firmware, image, inspect};
+use keelson_os_build::qemu::accel::Wish;
+use keelson_os_build::{boot, firmware, image, inspect};
 
 /// Builds, inspects and runs disk images of Keelson.
 #[derive(Parser)]
@@ -29,6 +30,8 @@ enum Command {
     },
     /// Fetch the UEFI firmware for virtual machines and print where it is
     Firmware,
+    /// Boot an image in QEMU, run a container on it and fetch its page
+    Boot(BootArguments),
 }
 
 #[derive(Args)]
@@ -56,6 +59,31 @@ struct ImageArguments {
     refresh: bool,
 }
 
+#[derive(Args)]
+struct BootArguments {
+    /// Disk image; the machine works on a copy
+    #[arg(long)]
+    disk: PathBuf,
+    /// Image to run, of any registry [default: nginx, from a registry of its own]
+    #[arg(long)]
+    image: Option<String>,
+    /// Port of this host that leads to a port of the container: HOST:CONTAINER[/udp]
+    #[arg(long = "port", default_value = "8080:80")]
+    ports: Vec<boot::Port>,
+    /// Fetch the page, power the machine off and end
+    #[arg(long)]
+    once: bool,
+    /// Memory in MiB
+    #[arg(long, default_value_t = 1024)]
+    memory: u32,
+    /// Virtual processors
+    #[arg(long, default_value_t = 1)]
+    cpus: u8,
+    /// `tcg`, or `auto` to use KVM if a guest starts with it
+    #[arg(long, default_value = "tcg")]
+    accel: Wish,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,12 +97,27 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Image(arguments) => build_image(arguments),
+        Command::Boot(arguments) => boot_machine(arguments),
         Command::Inspect { disk } => print(&inspect::inspect(&disk)?.to_string()),
         Command::Firmware => {
             let found = firmware::firmware(&Cache::of_user()?)?;
             print(&format!("{}\n{}\n", found.code.display(), found.variables.display()))
         }
     }
+}
+
+fn boot_machine(arguments: BootArguments) -> Result<()> {
+    let request = boot::Request {
+        disk: arguments.disk,
+        image: arguments.image,
+        ports: arguments.ports,
+        once: arguments.once,
+        memory_mib: arguments.memory,
+        cpus: arguments.cpus,
+        accel: arguments.accel,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(boot::run(&Cache::of_user()?, &request, Progress::to_stderr()))
 }
 
 fn build_image(arguments: ImageArguments) -> Result<()> {

@@ -298,7 +298,7 @@ mod tests {
         .unwrap();
         std::fs::write(cache.folder("packages").unwrap().join("set.json"), text).unwrap();
         let found = Packages::resolve(&cache, "set", Wanted::Exactly(&[]), false).unwrap();
-        assert_eq!(found.list(), [known.clone()]);
+        assert_eq!(found.list(), std::slice::from_ref(&known));
 
         std::fs::write(found.path(&known).unwrap(), b"changed").unwrap();
         let error = Packages::checked(&cache, vec![known], None).unwrap_err();

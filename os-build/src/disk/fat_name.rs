@@ -156,7 +156,7 @@ fn long_records(name: &str, checksum: u8) -> Vec<u8> {
             .flat_map(u16::to_le_bytes);
         let mut take = |units: usize| filled.by_ref().take(units * 2).collect::<Vec<u8>>();
         let (first, second, third) = (take(5), take(6), take(2));
-        out.push(index as u8 + 1 | last);
+        out.push((index as u8 + 1) | last);
         out.extend(first);
         out.extend([LONG_NAME, 0, checksum]);
         out.extend(second);

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::seek;
 
 /// Bytes `start..start + len` of a file. Reading and writing beyond its end is refused.
 #[derive(Debug)]
@@ -103,6 +106,24 @@ pub fn copy_sparse(from: &mut impl Read, to: &File, start: u64) -> io::Result<u6
     }
 }
 
+/// Copies a sparse file with its holes and makes it `len` bytes long, at least its own length.
+///
+/// # Errors
+/// Reading or writing failed.
+pub fn copy_holes(from: &Path, to: &Path, len: u64) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = File::create(to)?;
+    target.set_len(len.max(source.metadata()?.len()))?;
+    let mut at = 0;
+    while let Ok(start) = seek(&source, rustix::fs::SeekFrom::Data(at)) {
+        at = seek(&source, rustix::fs::SeekFrom::Hole(start))?;
+        source.seek(SeekFrom::Start(start))?;
+        target.seek(SeekFrom::Start(start))?;
+        io::copy(&mut Read::by_ref(&mut source).take(at - start), &mut target)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +156,22 @@ mod tests {
         file.read_exact_at(&mut byte, 4096 + (20 << 20)).unwrap();
         assert_eq!(byte, [7]);
         assert!(file.metadata().unwrap().blocks() * 512 < 1 << 20);
+    }
+
+    #[test]
+    fn copies_keep_holes_and_may_be_longer() {
+        use std::os::unix::fs::MetadataExt;
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        let file = File::create(&from).unwrap();
+        file.set_len(16 << 20).unwrap();
+        file.write_all_at(b"data", 5 << 20).unwrap();
+        copy_holes(&from, &to, 32 << 20).unwrap();
+        let copy = std::fs::metadata(&to).unwrap();
+        assert_eq!(copy.len(), 32 << 20);
+        assert!(copy.blocks() * 512 < 1 << 20);
+        let mut bytes = [0; 4];
+        File::open(&to).unwrap().read_exact_at(&mut bytes, 5 << 20).unwrap();
+        assert_eq!(&bytes, b"data");
     }
 }

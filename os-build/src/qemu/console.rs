@@ -90,6 +90,12 @@ impl Console {
         self.0.lock().text.clone()
     }
 
+    /// Whether the machine's end of it is closed.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
     /// Number of bytes printed so far: a position to search from.
     #[must_use]
     pub fn position(&self) -> usize {

@@ -1,6 +1,7 @@
 //! A running machine. Dropping it ends the process; its directory with console and disks stays for the owner.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -99,6 +100,8 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(complaints)
+            // Ctrl-C is for the owner, who powers the machine off in order.
+            .process_group(0)
             .spawn()
             .map_err(|source| MachineError::Start { source })?;
         let path = directory.join("console.log");
@@ -236,6 +239,12 @@ impl Machine {
     pub fn cpu_seconds(&self) -> Option<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         parse_cpu_ticks(&stat).map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// Whether it has ended: nothing holds the console open any more.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.console.closed()
     }
 
     /// The last lines of the console.

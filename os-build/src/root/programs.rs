@@ -38,7 +38,8 @@ pub const UNIT_FOLDERS: [&str; 7] = [
 pub(super) fn add(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result<Vec<&'static str>, RootError> {
     let path = |name: &&str| ingredients.programs.join(name);
     let (present, missing): (Vec<&str>, Vec<&str>) = PROGRAMS.iter().partition(|name| path(name).is_file());
-    if !missing.is_empty() && !(ingredients.allow_missing && present.contains(&"keelson-init")) {
+    let enough = missing.is_empty() || ingredients.allow_missing && present.contains(&"keelson-init");
+    if !enough {
         return Err(RootError::Missing {
             names: missing,
             folder: ingredients.programs.to_owned(),
