@@ -20,6 +20,7 @@ mod digest;
 #[cfg(test)]
 mod fixture;
 mod ingest;
+mod manifest;
 mod merge;
 mod mount;
 mod progress;
@@ -30,10 +31,11 @@ mod registry;
 mod store;
 
 pub use digest::{Digest, DigestError, ImageId};
+pub use manifest::ManifestError;
 pub use mount::{ContainerLayer, MountError, Mounts};
 pub use progress::{LayerProgress, Progress, ProgressSink};
 pub use pull::{PullError, PullOptions, Pulled, pull};
 pub use record::ImageRecord;
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError};
-pub use registry::{Credentials, Registries, RegistrySettings};
+pub use registry::{Credentials, Registries, RegistryError, RegistrySettings, RetryPolicy};
 pub use store::{Removed, Store, StoreError};

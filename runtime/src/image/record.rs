@@ -54,3 +54,29 @@ pub struct StoredImage {
     /// fs-verity digest of `images/HEX.erofs`.
     pub metadata: Digest,
 }
+
+impl StoredImage {
+    /// The record as the engine sees it.
+    ///
+    /// # Errors
+    /// The configuration does not parse; it did when it was pulled.
+    pub fn into_record(
+        self,
+        id: ImageId,
+        repo_tags: Vec<String>,
+        repo_digests: Vec<String>,
+    ) -> Result<ImageRecord, serde_json::Error> {
+        let config: ImageConfiguration = serde_json::from_str(&self.config)?;
+        Ok(ImageRecord {
+            id,
+            repo_tags,
+            repo_digests,
+            created: config.created().clone(),
+            config,
+            raw_config: self.config,
+            raw_manifest: self.manifest,
+            size: self.layers.iter().map(|layer| layer.size).sum(),
+            diff_ids: self.layers.iter().map(|layer| layer.diff_id).collect(),
+        })
+    }
+}

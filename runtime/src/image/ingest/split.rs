@@ -172,6 +172,26 @@ impl<'a> SplitReader<'a> {
         }
     }
 
+    /// Bytes of the rest of the tar: raw ones and those of objects.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn remaining_tar(mut self) -> io::Result<u64> {
+        let mut total = 0_u64;
+        loop {
+            match self.position {
+                Position::End => return Ok(total),
+                Position::Object(_, size) => total = total.saturating_add(size),
+                Position::Raw(left) => {
+                    total = total.saturating_add(left as u64);
+                    io::copy(&mut (&mut self.stream).take(left as u64), &mut io::sink())?;
+                }
+            }
+            self.position = Position::Raw(0);
+            self.advance()?;
+        }
+    }
+
     /// Moves on to the next record when the current one is used up.
     fn advance(&mut self) -> io::Result<()> {
         while let Position::Raw(0) = self.position {
@@ -257,6 +277,13 @@ mod tests {
         assert_eq!(reader.next_object().unwrap(), Some((Digest::of(b"y"), 98)));
         assert_eq!(reader.content(4, 64).unwrap(), SplitContent::Bytes(b"tail".to_vec()));
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn counts_the_bytes_of_the_tar() {
+        let stream = sample();
+        let size = SplitReader::new(stream.as_slice()).unwrap().remaining_tar().unwrap();
+        assert_eq!(size, 200_000 + 99 + 98 + 4);
     }
 
     #[test]

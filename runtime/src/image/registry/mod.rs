@@ -1,0 +1,16 @@
+//! Registries over HTTP: the distribution specification's pull part, as a client.
+
+mod blob;
+mod challenge;
+mod client;
+mod error;
+mod retry;
+mod settings;
+mod tls;
+
+pub use blob::blob_path;
+pub use challenge::{Challenge, parse_challenge};
+pub use client::{Get, RegistryClient};
+pub use error::RegistryError;
+pub use retry::RetryPolicy;
+pub use settings::{Credentials, Endpoint, Registries, RegistrySettings, plan_endpoints};
