@@ -1,0 +1,71 @@
+//! Committing the running slot: the slot-state record first, then the names of the boot entries.
+//!
+//! A cut between the two leaves a good slot with a counted name; the next boot's call finishes it. So it is safe to
+//! run at every boot, and it repairs what an earlier cut, or firmware that lost a name, left behind.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use keelson_image_layout::boot_entry::FRESH_TRIES;
+use keelson_image_layout::slot_state::decide;
+use keelson_image_layout::{BootFacts, Slot, SlotState};
+use keelson_slot_store::{Esp, Plan, RecordStore};
+
+/// Marks the running slot good and leads both entries to the names they should have. The line that says so.
+///
+/// # Errors
+/// The record or the boot entry could not be written; running again is right.
+pub fn run(facts: &BootFacts) -> Result<String> {
+    let store = RecordStore::open(Path::new(&facts.disk.slot_state)).context("open the slot-state record")?;
+    let state = commit(&store, facts)?;
+    let esp = Esp::mount(Path::new(&facts.disk.esp)).context("open the boot entries")?;
+    align(&esp, &state, facts.slot)?;
+    Ok(format!(
+        "keelson: committed slot={} version={}\n",
+        facts.slot, facts.release.version
+    ))
+}
+
+/// The record must speak of the release that runs: one that was exchanged meanwhile has proven nothing.
+fn commit(store: &RecordStore, facts: &BootFacts) -> Result<SlotState> {
+    let mut proven = true;
+    let state = store
+        .change(|state| {
+            proven = state.slot(facts.slot).root_hash == facts.release.verity.root_hash.0;
+            proven
+                .then(|| decide::mark_good(state, facts.slot, FRESH_TRIES))
+                .flatten()
+        })
+        .context("write the slot-state record")?;
+    anyhow::ensure!(proven, "the record of slot {} belongs to another release", facts.slot);
+    Ok(state)
+}
+
+/// The running slot's entry first. The other one is mended if it can be, and never holds up the commit.
+fn align(esp: &Esp, state: &SlotState, running: Slot) -> Result<()> {
+    let plan = esp
+        .align(running, state.slot(running))
+        .context("rename the running slot's boot entry")?;
+    tell(running, &plan);
+    let other = running.other();
+    match esp.align(other, state.slot(other)) {
+        Ok(plan) => tell(other, &plan),
+        Err(error) => log::warn!(slot:% = other, error:% = error; "other slot's boot entry cannot be mended"),
+    }
+    Ok(())
+}
+
+fn tell(slot: Slot, plan: &Plan) {
+    match plan {
+        Plan::Keep => {}
+        Plan::Rename { from, to } => {
+            log::info!(slot:% = slot, from = from.as_str(), to = to.as_str(); "boot entry renamed");
+        }
+        Plan::Missing => log::warn!(slot:% = slot; "slot has no boot entry"),
+        Plan::Ambiguous { names } => log::warn!(slot:% = slot, names:? = names; "slot has several boot entries"),
+    }
+}
+
+#[cfg(test)]
+#[path = "mark_good_test.rs"]
+mod tests;
