@@ -6,6 +6,7 @@
 pub mod block;
 pub mod cgroup_device;
 pub mod children;
+pub mod clock;
 pub mod clone3;
 pub mod dm;
 pub mod entropy;
@@ -13,6 +14,7 @@ pub mod exec_attributes;
 pub mod ext4;
 pub mod mount_attr;
 pub mod netlink;
+pub mod packet;
 pub mod passed_fds;
 pub mod seccomp_filter;
 pub mod spawn;
