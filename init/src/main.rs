@@ -23,10 +23,6 @@ fn main() -> ExitCode {
         Some((role, rest)) if role == "system" => system::run(rest),
         Some((role, _)) if role == "exec" => exec::run(),
         Some((role, _)) if role == "devices" => system::devices::run(),
-        Some((role, _)) if role == "coldplug" => {
-            modules::coldplug::run();
-            ExitCode::SUCCESS
-        }
         _ => ExitCode::FAILURE,
     }
 }

@@ -21,7 +21,7 @@ pub fn pci_path(variables: &Path) -> Option<Vec<(u8, u8)>> {
 }
 
 /// `u32 attributes, u16 length of the path, description in UTF-16 ended by a zero, device path`.
-fn parse_option(option: &[u8]) -> Option<Vec<(u8, u8)>> {
+pub(super) fn parse_option(option: &[u8]) -> Option<Vec<(u8, u8)>> {
     let length = usize::from(u16::from_le_bytes(option.get(4..6)?.try_into().ok()?));
     let rest = option.get(6..)?;
     let end = rest.chunks_exact(2).position(|unit| unit == [0, 0])?;

@@ -18,6 +18,11 @@ const MODPROBE_OF_ROOT: &str = "/usr/sbin/modprobe";
 /// Lets an earlier panic's last words be read, and the next one's be kept.
 const PSTORE: &str = "efi_pstore";
 
+/// Buses that hypervisors make: their disks answer at once, while a controller of a real bus waits for its links.
+const PARAVIRTUAL: [&str; 3] = ["virtio:", "vmbus:", "xen:"];
+/// Watchdogs an initramfs may carry.
+const WATCHDOGS: [&str; 1] = ["i6300esb"];
+
 /// The loader and the devices it has asked for.
 #[derive(Debug)]
 pub struct Drivers {
@@ -47,9 +52,26 @@ impl Drivers {
         drivers
     }
 
-    /// Loads drivers for devices that appeared since the last call.
-    pub fn for_devices(&mut self) -> usize {
-        self.coldplug.run(&mut self.loader, Path::new(SYS))
+    /// Loads drivers for a watchdog, if there is one.
+    pub fn for_watchdog(&mut self) {
+        let watchdog = |loader: &Loader, alias: &str| {
+            loader
+                .answers_to(alias)
+                .iter()
+                .any(|name| WATCHDOGS.contains(&name.as_str()))
+        };
+        self.coldplug.run_for(&mut self.loader, Path::new(SYS), watchdog);
+    }
+
+    /// Loads drivers for devices of a hypervisor's own buses that appeared since the last call.
+    pub fn for_paravirtual(&mut self) {
+        let paravirtual = |_: &Loader, alias: &str| PARAVIRTUAL.iter().any(|bus| alias.starts_with(bus));
+        self.coldplug.run_for(&mut self.loader, Path::new(SYS), paravirtual);
+    }
+
+    /// Loads drivers for all devices that appeared since the last call.
+    pub fn for_devices(&mut self) {
+        self.coldplug.run(&mut self.loader, Path::new(SYS));
     }
 }
 

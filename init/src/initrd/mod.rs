@@ -12,6 +12,7 @@ pub mod disk;
 pub mod drivers;
 pub mod efi;
 pub mod facts;
+pub mod fuzz;
 pub mod gpt;
 pub mod milestones;
 pub mod mounts;
@@ -79,7 +80,7 @@ fn boot() -> Result<Infallible> {
 
     let release = read_release()?;
     let mut drivers = Drivers::load();
-    drivers.for_devices();
+    drivers.for_watchdog();
     let mut guard = Guard::arm();
     times.reached("modules");
 

@@ -37,6 +37,10 @@ pub struct System {
 pub fn find(drivers: &mut Drivers, loader: &Loader, release: &Release, guard: &mut Guard) -> Result<System> {
     let events = Events::open().context("listen for devices")?;
     let end = deadline(WAIT);
+    drivers.for_paravirtual();
+    if let Some(system) = look(&candidates(Path::new(SYS), Path::new(DEV)), loader, release) {
+        return Ok(system);
+    }
     loop {
         drivers.for_devices();
         let disks = candidates(Path::new(SYS), Path::new(DEV));

@@ -31,9 +31,18 @@ pub struct Coldplug {
 impl Coldplug {
     /// Loads drivers for devices not asked before, until no new ones appear. Returns the number of modules loaded.
     pub fn run(&mut self, loader: &mut Loader, sys: &Path) -> usize {
+        self.run_for(loader, sys, |_, _| true)
+    }
+
+    /// The same for those devices `wanted` says yes to; the others are asked another time.
+    pub fn run_for(&mut self, loader: &mut Loader, sys: &Path, wanted: impl Fn(&Loader, &str) -> bool) -> usize {
         let mut total = 0;
         for _ in 0..ROUNDS {
-            let new: Vec<String> = modaliases(sys).difference(&self.asked).cloned().collect();
+            let new: Vec<String> = modaliases(sys)
+                .difference(&self.asked)
+                .filter(|alias| wanted(loader, alias))
+                .cloned()
+                .collect();
             if new.is_empty() {
                 break;
             }
@@ -71,6 +80,9 @@ mod tests {
             ["pci:v1", "virtio:d2"]
         );
         let mut coldplug = Coldplug::default();
+        let virtio = |_: &Loader, alias: &str| alias.starts_with("virtio:");
+        assert_eq!(coldplug.run_for(&mut Loader::open(sys.path()), sys.path(), virtio), 0);
+        assert_eq!(coldplug.asked.len(), 1);
         assert_eq!(coldplug.run(&mut Loader::open(sys.path()), sys.path()), 0);
         assert_eq!(coldplug.asked.len(), 2);
     }

@@ -104,6 +104,12 @@ impl Loader {
         first_failure.map_or(Ok(count), Err)
     }
 
+    /// Modules that answer to a name or an alias.
+    #[must_use]
+    pub fn answers_to(&self, wanted: &str) -> Vec<String> {
+        self.index.resolve(wanted)
+    }
+
     /// Loads what a device asks for; devices nobody answers to are the normal case.
     pub fn load_for_device(&mut self, modalias: &str) -> usize {
         match self.load(modalias) {

@@ -58,32 +58,35 @@ fn health(device: &Path) -> Health {
 
 /// Mounts the state at `target` as well as it can be.
 pub fn mount(device: &Path, target: &Path, alive: &mut dyn FnMut()) -> StateMount {
-    let found = health(device);
-    let refused = if found == Health::Sound {
-        match mount_for_writing(device, target) {
+    let refused = match health(device) {
+        Health::Sound => match mount_for_writing(device, target) {
             Ok(()) => return StateMount::ReadWrite,
             Err(error) => format!("it cannot be mounted: {error}"),
-        }
-    } else if found == Health::Error {
-        "the kernel noted an error in it".to_owned()
-    } else {
-        "it has no readable superblock".to_owned()
+        },
+        Health::Error => "the kernel noted an error in it".to_owned(),
+        // Whatever lies there now, a repair from an old copy of the superblock would write over it.
+        Health::Unreadable => return mount_damaged(device, target, "it has no readable superblock"),
     };
     log::warn!(reason = refused.as_str(); "state partition is repaired");
-    let repaired = repair::run(device, alive);
-    let reason = match &repaired {
+    let left = match repair::run(device, alive) {
         Ok(repair::Outcome::Clean) => match mount_for_writing(device, target) {
             Ok(()) => {
                 log::warn!("state partition was repaired");
                 return StateMount::ReadWrite;
             }
-            Err(error) => format!("{refused}; repaired, and still: {error}"),
+            Err(error) => format!("repaired, and still: {error}"),
         },
-        Ok(repair::Outcome::Left(code)) => format!("{refused}; repair gave up with code {code}"),
-        Err(error) => format!("{refused}; repair did not run: {error}"),
+        Ok(repair::Outcome::Left(code)) => format!("repair gave up with code {code}"),
+        Err(error) => format!("repair did not run: {error}"),
     };
+    mount_damaged(device, target, &format!("{refused}; {left}"))
+}
+
+fn mount_damaged(device: &Path, target: &Path, reason: &str) -> StateMount {
     match mount_for_reading(device, target) {
-        Ok(()) => StateMount::ReadOnly { reason },
+        Ok(()) => StateMount::ReadOnly {
+            reason: reason.to_owned(),
+        },
         Err(error) => use_memory(target, &format!("{reason}; for reading: {error}")),
     }
 }
