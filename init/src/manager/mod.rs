@@ -89,6 +89,7 @@ impl Manager {
         self.watch_boot(now, &mut out);
         self.advance_shutdown(now, &mut out);
         self.answer_waiters(&mut out);
+        self.finish(&mut out);
         out
     }
 

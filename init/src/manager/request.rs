@@ -150,10 +150,10 @@ impl Manager {
 
     /// Replies to everybody whose unit has come to rest.
     pub(super) fn answer_waiters(&mut self, out: &mut Vec<Action>) {
-        let going = self.is_shutting_down();
+        let (going, over) = (self.is_shutting_down(), self.is_over());
         for entry in self.entries.values_mut() {
             for waiter in std::mem::take(&mut entry.waiters) {
-                match settle(entry, &waiter, going) {
+                match settle(entry, &waiter, going).or_else(|| over.then(going_down)) {
                     Some(reply) => out.push(Action::Reply {
                         connection: waiter.connection,
                         id: waiter.id,

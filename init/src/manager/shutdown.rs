@@ -39,13 +39,15 @@ enum Phase {
     Asked,
     /// Everything else was killed.
     Forced,
+    /// Nothing is left to do but the last action.
+    Over,
     /// The last action was given.
     Finished,
 }
 
 impl Shutdown {
     pub(super) fn deadline(&self) -> Option<Duration> {
-        (self.phase != Phase::Finished).then(|| self.until.min(self.tell_at))
+        (self.phase < Phase::Over).then(|| self.until.min(self.tell_at))
     }
 }
 
@@ -86,8 +88,8 @@ impl Manager {
             Phase::Units if now >= until => self.enter(now, Phase::Killed, out),
             Phase::Killed if now >= until => self.enter(now, Phase::Asked, out),
             Phase::Asked if now >= until => self.enter(now, Phase::Forced, out),
-            Phase::Forced if now >= until => self.enter(now, Phase::Finished, out),
-            _ if now >= tell_at && phase != Phase::Finished => self.tell_waiting(now, until, out),
+            Phase::Forced if now >= until => self.enter(now, Phase::Over, out),
+            _ if now >= tell_at && phase < Phase::Over => self.tell_waiting(now, until, out),
             _ => {}
         }
     }
@@ -95,7 +97,7 @@ impl Manager {
     pub(super) fn no_children(&mut self, out: &mut Vec<Action>) {
         let phase = self.shutdown.as_ref().map(|shutdown| shutdown.phase);
         if matches!(phase, Some(Phase::Asked | Phase::Forced)) {
-            self.enter(Duration::ZERO, Phase::Finished, out);
+            self.enter(Duration::ZERO, Phase::Over, out);
         }
     }
 
@@ -103,7 +105,6 @@ impl Manager {
         let Some(shutdown) = self.shutdown.as_mut() else { return };
         shutdown.phase = phase;
         shutdown.tell_at = now + TELL_EVERY;
-        let kind = shutdown.kind;
         match phase {
             Phase::Units => {}
             Phase::Killed => {
@@ -124,7 +125,22 @@ impl Manager {
                 out.push(report(Level::Failure, "some processes did not end; killing them"));
                 out.push(Action::SignalAll { signal: SIGKILL });
             }
-            Phase::Finished => out.push(Action::Finish { kind }),
+            Phase::Over | Phase::Finished => {}
+        }
+    }
+
+    /// Whether nobody has to wait any longer for anything.
+    pub(super) fn is_over(&self) -> bool {
+        self.shutdown
+            .as_ref()
+            .is_some_and(|shutdown| shutdown.phase >= Phase::Over)
+    }
+
+    /// Gives the last action, once, after everybody has their reply.
+    pub(super) fn finish(&mut self, out: &mut Vec<Action>) {
+        if let Some(shutdown) = self.shutdown.as_mut().filter(|shutdown| shutdown.phase == Phase::Over) {
+            shutdown.phase = Phase::Finished;
+            out.push(Action::Finish { kind: shutdown.kind });
         }
     }
 

@@ -375,10 +375,10 @@ receive-buffer = "8M"
     fn mistakes_name_their_line() {
         let unknown = FULL.replace("kill = \"group\"", "kil = \"group\"");
         let text = message(&unknown);
-        assert!(text.contains("line 18") && text.contains("kil"), "{text}");
+        assert!(text.contains("line 19") && text.contains("kil"), "{text}");
         let duration = message(&FULL.replace("\"100ms\"", "\"100\""));
         assert!(
-            duration.contains("line 12") && duration.contains("duration"),
+            duration.contains("line 13") && duration.contains("duration"),
             "{duration}"
         );
         let schema = message(&FULL.replace("schema = 1", "schema = 2"));
