@@ -11,6 +11,9 @@ pub struct Target {
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    Target { name: "accounts", run: keelson_init::fuzz::fuzz_accounts },
+    Target { name: "control-frame", run: keelson_manager_api::fuzz::fuzz_control_frame },
+    Target { name: "control-request", run: keelson_init::fuzz::fuzz_control_request },
     Target { name: "entry-name", run: keelson_image_layout::fuzz::entry_name },
     Target { name: "erofs", run: keelson_erofs::fuzz::fuzz_erofs_reader },
     Target { name: "journal-kernel", run: keelson_journald::fuzz::kernel_record },
@@ -22,10 +25,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "machine-config", run: keelson_machine_config::fuzz::document },
     Target { name: "machine-json", run: keelson_machine_config::fuzz::machine_json },
     Target { name: "netlink", run: keelson_netlink::fuzz::fuzz_netlink_message },
+    Target { name: "notification", run: keelson_init::fuzz::fuzz_notification },
     Target { name: "release", run: keelson_image_layout::fuzz::release },
     Target { name: "shim-packet", run: keelson_shim_api::fuzz::fuzz_shim_packet },
     Target { name: "shim-request", run: keelson_shim_api::fuzz::fuzz_shim_request },
     Target { name: "slot-state", run: keelson_image_layout::fuzz::slot_state },
+    Target { name: "uevent", run: keelson_init::fuzz::fuzz_uevent },
+    Target { name: "unit-file", run: keelson_init::fuzz::fuzz_unit_file },
 ];
 
 /// A target by name.
