@@ -1,9 +1,11 @@
-//! For tests: tar archives in memory, and the layers made of them.
+//! For tests: tar archives in memory, and the layers and images made of them.
 
 use std::io::Read;
 
-use super::digest::Digest;
-use super::ingest::{INLINE_MAX, LayerError, Limits, ObjectSink, VerityHasher, ingest_layer};
+use super::digest::{Digest, ImageId};
+use super::ingest::{INLINE_MAX, LayerError, Limits, ObjectSink, TarError, VerityHasher, ingest_layer};
+use super::record::{LayerRef, StoredImage};
+use super::store::{Commit, Staging, Store};
 
 /// A tar archive in the making.
 #[derive(Default)]
@@ -94,14 +96,11 @@ impl ObjectSink for NoStore {
     fn store(&mut self, content: &mut dyn Read, size: u64) -> Result<Digest, LayerError> {
         assert!(size > INLINE_MAX);
         let mut bytes = Vec::new();
-        content
-            .take(size)
-            .read_to_end(&mut bytes)
-            .map_err(super::ingest::TarError::Io)?;
+        content.take(size).read_to_end(&mut bytes).map_err(TarError::Io)?;
         if bytes.len() as u64 == size {
             Ok(VerityHasher::digest(&bytes))
         } else {
-            Err(super::ingest::TarError::Truncated.into())
+            Err(TarError::Truncated.into())
         }
     }
 }
@@ -117,4 +116,61 @@ pub fn split(tar: &[u8]) -> Result<Vec<u8>, LayerError> {
         &mut out,
     )?;
     Ok(out)
+}
+
+/// A configuration for layers of these diff ids.
+pub fn config(diff_ids: &[Digest]) -> String {
+    let ids: Vec<String> = diff_ids.iter().map(|id| format!("\"{id}\"")).collect();
+    format!(
+        r#"{{"created":"2026-01-02T03:04:05Z","architecture":"amd64","os":"linux","config":{{"Cmd":["/hello"],"Env":null}},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        ids.join(",")
+    )
+}
+
+/// An image of these tars, staged but not committed.
+pub fn stage(store: &Store, tars: &[Vec<u8>]) -> (Staging, ImageId, StoredImage) {
+    let staging = store.stage().unwrap();
+    let mut layers = Vec::new();
+    for tar in tars {
+        let blob = staging.blob(&Digest::of(tar));
+        std::fs::write(&blob, tar).unwrap();
+        let ingested = staging.ingest(&blob, &Digest::of(tar), &mut |_| Ok(())).unwrap();
+        layers.push(LayerRef {
+            diff_id: ingested.diff_id,
+            blob: Digest::of(tar),
+            size: ingested.size,
+        });
+    }
+    let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+    let config = config(&diff_ids);
+    let id = Digest::of(config.as_bytes());
+    let metadata = staging.write_metadata(&id, &diff_ids).unwrap();
+    (
+        staging,
+        id,
+        StoredImage {
+            format: 1,
+            config,
+            manifest: "{}".to_owned(),
+            layers,
+            metadata,
+        },
+    )
+}
+
+/// An image of these tars in the store under a name.
+pub fn add_image(store: &Store, name: &str, tars: &[Vec<u8>]) -> ImageId {
+    let (staging, id, image) = stage(store, tars);
+    let reference = name.parse().unwrap();
+    Commit {
+        store,
+        staging: &staging,
+        id,
+        image,
+        reference,
+        digest: Digest::of(name.as_bytes()),
+    }
+    .run()
+    .unwrap();
+    id
 }

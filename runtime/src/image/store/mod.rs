@@ -20,6 +20,8 @@ use keelson_durable::{directory, replace};
 use serde::{Deserialize, Serialize};
 
 pub use commit::Commit;
+#[cfg(test)]
+pub use commit::Step;
 pub use error::StoreError;
 use gate::{Entered, Gate};
 use layout::Layout;
@@ -339,3 +341,7 @@ fn read_names(path: &Path) -> Result<Names, StoreError> {
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "../store_test.rs"]
+mod tests;
