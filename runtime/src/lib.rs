@@ -2,15 +2,25 @@
 //! network and shims behind. The program in `main.rs` only parses arguments and starts it.
 //!
 //! ```text
-//! api ──Action──► engine ──► image, volume, spec, net ──► shim (one process per container)
-//!                   ▲                                        │
-//! declared ─Action──┘ ◄──────────── what happened ───────────┘
+//! api ──Action──► engine ──► launch: image, volume, spec, net ──► shim (one process per container)
+//!                   ▲                                                │
+//! declared ─Action──┘ ◄──────────────── what happened ───────────────┘
 //! ```
 
+// `/info` has more members than the default limit lets the JSON macro count.
+#![recursion_limit = "256"]
+
+pub mod api;
+pub mod declared;
 pub mod engine;
+pub mod fuzz;
 pub mod image;
 pub mod launch;
+pub mod logs;
 pub mod net;
+pub mod options;
+pub mod registries;
 pub mod shim;
 pub mod spec;
+pub mod start;
 pub mod volume;

@@ -2,8 +2,7 @@
 //! container's end. Knows the protocol; knows nothing of Docker or of the state machine.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +10,9 @@ use keelson_shim_api::{
     Channel, ChannelError, ExitRecord, Failure, Hello, Outcome, Packet, Request, RequestBody,
     ShimState,
 };
-use tokio::io::unix::AsyncFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::container::Ending;
@@ -73,10 +74,8 @@ impl Shim {
     /// Nobody listens, or it speaks something else.
     pub async fn connect(path: &Path) -> Result<Shim, ShimError> {
         let failed = |source| ShimError::Connect { path: path.to_owned(), source };
-        // Connecting to a listening Unix socket does not wait unless its queue is full.
-        let socket = UnixStream::connect(path).map_err(failed)?;
-        socket.set_nonblocking(true).map_err(failed)?;
-        let mut channel = Channel::new(AsyncFd::register(socket).map_err(failed)?);
+        let socket = UnixStream::connect(path).await.map_err(failed)?;
+        let mut channel = Channel::new(socket);
         channel.send(&Hello::ours(), &[])?;
         let theirs: Hello = receive(&mut channel).await?;
         if !theirs.is_compatible() {
@@ -133,7 +132,7 @@ impl Shim {
 }
 
 /// Serves one connection until the shim closes it or the last [`Shim`] is dropped.
-async fn serve(mut channel: Channel<AsyncFd<UnixStream>>, mut queue: mpsc::Receiver<Call>) {
+async fn serve(mut channel: Channel<UnixStream>, mut queue: mpsc::Receiver<Call>) {
     let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
     let mut next_id = 1u64;
     loop {
@@ -165,7 +164,7 @@ async fn serve(mut channel: Channel<AsyncFd<UnixStream>>, mut queue: mpsc::Recei
 
 /// Cancel-safe: what was read stays in the channel's buffer.
 async fn receive<T: serde::de::DeserializeOwned>(
-    channel: &mut Channel<AsyncFd<UnixStream>>,
+    channel: &mut Channel<UnixStream>,
 ) -> Result<T, ShimError> {
     loop {
         if let Some(message) = channel.buffered()? {
@@ -176,25 +175,40 @@ async fn receive<T: serde::de::DeserializeOwned>(
             Err(error) if error.is_would_block() => {}
             Err(error) => return Err(error.into()),
         }
-        let ready = channel.socket().readable().await;
-        ready.map_err(|source| ChannelError::Socket { source })?.clear_ready();
+        ready(channel.socket(), Interest::READABLE, PollFlags::IN).await?;
     }
 }
 
 async fn send(
-    channel: &mut Channel<AsyncFd<UnixStream>>,
+    channel: &mut Channel<UnixStream>,
     request: &Request,
 ) -> Result<(), ShimError> {
     channel.send(request, &[])?;
     while channel.has_unsent() {
-        let ready = channel.socket().writable().await;
-        ready.map_err(|source| ChannelError::Socket { source })?.clear_ready();
+        ready(channel.socket(), Interest::WRITABLE, PollFlags::OUT).await?;
         match channel.flush() {
             Err(error) if !error.is_would_block() => return Err(error.into()),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Waits until the socket can be read or written. The runtime's idea of that is refreshed by asking
+/// the kernel, as the channel reads and writes past it.
+async fn ready(
+    socket: &UnixStream,
+    interest: Interest,
+    flags: PollFlags,
+) -> Result<(), ChannelError> {
+    let ask = || {
+        let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), flags)];
+        match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+            0 => Err(std::io::ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    };
+    socket.async_io(interest, ask).await.map_err(|source| ChannelError::Socket { source })
 }
 
 /// The end of a run as the state machine takes it.

@@ -19,6 +19,7 @@ use crate::spec::device::{DeviceError, find_all_devices, find_devices, plan_devi
 use crate::spec::etc::{hostname_text, hosts_text, resolv_text};
 use crate::spec::mounts::EtcFiles;
 use crate::spec::rootfs::Rootfs;
+use crate::spec::seccomp::decide_filter;
 use crate::spec::user::{Identity, UserError, resolve_user};
 use crate::spec::{SpecError, SpecInput, build};
 
@@ -117,18 +118,19 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
         NetworkMode::Host => None,
         _ => Some(world.network.attach(id, record.endpoint.as_ref())?),
     };
+    let capabilities = decide_capabilities(security)?;
     let spec = build(SpecInput {
         record,
         rootfs: &layer.target,
         identity: &identity,
-        capabilities: &decide_capabilities(security)?,
+        capabilities: &capabilities,
         secret_env: &read_secrets(world, record)?,
         mounts: &mounts,
         files: &files,
         devices: plan_devices(security.privileged, &nodes),
         netns: netns.as_deref(),
         cgroup: &cgroup::payload(id),
-        seccomp: crate::spec::seccomp::default_filter(security),
+        seccomp: decide_filter(security, &capabilities).map_err(SpecError::from)?,
     })?;
     write_bundle(world, record, bundle, &spec)
 }

@@ -1,0 +1,234 @@
+//! Keeps the containers that the machine's configuration declares: reads it at the start and when
+//! told, pulls what is missing, makes, replaces, starts and removes. What fails is tried again with
+//! growing delays, each container on its own, and said in the log and in the unit's status. Nothing
+//! waits for it.
+
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use keelson_machine_config::MachineConfig;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::engine::action::{Action, Handle};
+use crate::engine::error::{EngineError, chain};
+use crate::engine::record::ContainerRecord;
+use crate::image::{PullOptions, Reference, Store, pull};
+use crate::registries::{Publisher, Registries};
+use plan::{Declared, Step, decide_step, plan_declared, plan_removals};
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// What keeps declared containers.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The engine.
+    pub engine: Handle,
+    /// Images.
+    pub images: Arc<Store>,
+    /// Settings of registries, to pull by.
+    pub registries: Registries,
+    /// Where new settings go.
+    pub publisher: Publisher,
+    /// `machine.json`.
+    pub path: PathBuf,
+    /// When the machine was started.
+    pub boot: Timestamp,
+}
+
+impl Keeper {
+    /// Keeps them for ever; looks at the configuration again each time `changed` says so.
+    pub async fn run(self, mut changed: watch::Receiver<u64>) {
+        loop {
+            let mut tasks = JoinSet::new();
+            match load(&self.path) {
+                Ok(config) => self.apply(&config, &mut tasks).await,
+                Err(error) => log::error!("{error:#}"),
+            }
+            loop {
+                tokio::select! {
+                    told = changed.changed() => match told {
+                        Ok(()) => break,
+                        // Nobody can tell any more: what is under way goes on.
+                        Err(_) => {
+                            while tasks.join_next().await.is_some() {}
+                            return std::future::pending().await;
+                        }
+                    },
+                    Some(_) = tasks.join_next() => {}
+                }
+            }
+            log::info!("reading the machine's configuration again");
+        }
+    }
+
+    async fn apply(&self, config: &MachineConfig, tasks: &mut JoinSet<()>) {
+        self.publisher.publish(config);
+        let declared = plan_declared(config);
+        let existing = self.engine.ask(|reply| Action::List { reply }).await.unwrap_or_default();
+        for name in plan_removals(&declared, &existing) {
+            log::info!(container = name.as_str(); "removing a container that is no longer declared");
+            let engine = self.engine.clone();
+            tasks.spawn(async move {
+                if let Err(error) = remove(&engine, &name).await {
+                    log::error!(container = name.as_str(), error = chain(&error); "it cannot be removed");
+                }
+            });
+        }
+        let status = Arc::new(watch::Sender::new(Progress::default()));
+        for one in declared {
+            let worker = Worker {
+                engine: self.engine.clone(),
+                images: Arc::clone(&self.images),
+                registries: self.registries.clone(),
+                boot: self.boot,
+                status: Arc::clone(&status),
+                declared: one,
+            };
+            worker.say("waiting");
+            tasks.spawn(worker.keep());
+        }
+    }
+}
+
+/// What each container is at.
+type Progress = BTreeMap<String, String>;
+
+/// Brings one container to where it should be, then ends: from there the engine's restart policy
+/// keeps it.
+struct Worker {
+    engine: Handle,
+    images: Arc<Store>,
+    registries: Registries,
+    boot: Timestamp,
+    status: Arc<watch::Sender<Progress>>,
+    declared: Declared,
+}
+
+impl Worker {
+    async fn keep(self) {
+        let mut delay = FIRST_DELAY;
+        loop {
+            match self.advance().await {
+                Ok(Advance::Further) => {}
+                Ok(Advance::Done) => return,
+                Err(error) => {
+                    let (name, seconds) = (self.declared.name.as_str(), delay.as_secs());
+                    log::warn!(container = name, retry_seconds = seconds, error = error.as_str(); "a declared container does not run yet");
+                    self.say(&format!("{error}; trying again in {seconds} s"));
+                    tokio::time::sleep(delay).await;
+                    delay = delay.saturating_mul(2).min(LONGEST_DELAY);
+                }
+            }
+        }
+    }
+
+    async fn advance(&self) -> Result<Advance, String> {
+        let name = self.declared.name.clone();
+        let action = |reply| Action::Inspect { container: format!("/{name}"), reply };
+        let existing: Option<Box<ContainerRecord>> = match self.engine.ask(action).await {
+            Ok(record) if record.name == self.declared.name => Some(record),
+            Ok(_) | Err(EngineError::NoSuchContainer(_) | EngineError::Ambiguous(_)) => None,
+            Err(error) => return Err(chain(&error)),
+        };
+        match decide_step(&self.declared, existing.as_deref(), self.boot) {
+            Step::Create => self.create().await.map(|()| Advance::Further),
+            Step::Replace => {
+                log::info!(container = self.declared.name.as_str(); "the declaration has changed; replacing");
+                // What is needed comes first: the old one runs until the new one can.
+                self.ensure_image().await?;
+                let removed = remove(&self.engine, &self.declared.name).await;
+                removed.map(|()| Advance::Further).map_err(|error| chain(&error))
+            }
+            Step::Start => self.start().await.map(|()| Advance::Further),
+            Step::Keep => {
+                self.say("runs");
+                Ok(Advance::Done)
+            }
+            Step::NameTaken => Err("a container that was not declared has this name".to_owned()),
+        }
+    }
+
+    async fn create(&self) -> Result<(), String> {
+        self.ensure_image().await?;
+        let (name, request) = (self.declared.name.clone(), self.declared.request.clone());
+        let action =
+            |reply| Action::Create { name: Some(name), request: Box::new(request), reply };
+        self.engine.ask(action).await.map(|_| ()).map_err(|error| chain(&error))
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        self.say("starting");
+        let container = self.declared.name.clone();
+        match self.engine.ask(|reply| Action::Start { container, reply }).await {
+            Ok(()) => {
+                log::info!(container = self.declared.name.as_str(); "declared container runs");
+                Ok(())
+            }
+            Err(EngineError::NotModified) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    async fn ensure_image(&self) -> Result<(), String> {
+        let image = &self.declared.request.image;
+        if self.images.image(image).is_ok() {
+            return Ok(());
+        }
+        let reference: Reference = image.parse().map_err(|error| chain(&error))?;
+        self.say(&format!("pulling {image}"));
+        log::info!(container = self.declared.name.as_str(), image = image.as_str(); "pulling");
+        let options = PullOptions {
+            registries: self.registries.current(),
+            ..PullOptions::default()
+        };
+        let pulled = pull(&self.images, &reference, &options).await;
+        let pulled = pulled.map_err(|error| format!("cannot pull {image}: {}", chain(&error)))?;
+        log::info!(image = image.as_str(), digest:% = pulled.digest; "image pulled");
+        Ok(())
+    }
+
+    /// One line for all containers, for whoever asks the manager how the unit does.
+    fn say(&self, what: &str) {
+        self.status.send_modify(|all| {
+            all.insert(self.declared.name.clone(), what.to_owned());
+            let lines: Vec<String> = all.iter().map(|(name, at)| format!("{name}: {at}")).collect();
+            keelson_daemon::notify::status(&lines.join("; "));
+        });
+    }
+}
+
+enum Advance {
+    Further,
+    Done,
+}
+
+async fn remove(engine: &Handle, name: &str) -> Result<(), EngineError> {
+    let container = name.to_owned();
+    let action = |reply| Action::Remove { container, force: true, volumes: false, reply };
+    match engine.ask(action).await {
+        Err(EngineError::NoSuchContainer(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// No file is the machine without a document: nothing is declared.
+fn load(path: &Path) -> anyhow::Result<MachineConfig> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("read the machine's configuration {}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            log::info!("no machine configuration: no container is declared");
+            Ok(MachineConfig::default())
+        }
+        Err(error) => Err(error)
+            .with_context(|| format!("read the machine's configuration {}", path.display())),
+    }
+}
