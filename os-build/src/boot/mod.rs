@@ -30,13 +30,16 @@ pub use options::{Port, PortError};
 use fetch::Page;
 use view::View;
 
-/// What the system prints when it is up.
-const UP: &str = "keelson: boot-complete";
+/// What the system prints when it is up, and when it knows that it will not be.
+const UP: &str = "keelson: boot-complete slot=";
+const NOT_UP: &str = "keelson: boot-complete cannot be reached";
 /// The host as QEMU's user network shows it to the guest.
 const HOST: &str = "10.0.2.2";
 const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 const END_PATIENCE: Duration = Duration::from_secs(90);
+/// The same for a machine that never came up and may not hear the button.
+const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the machine is left alone between looks at Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 /// The disk of the machine, larger than the image so that the state partition grows as on a real one.
@@ -66,6 +69,9 @@ pub struct Request {
 /// # Errors
 /// Says which step failed and why; the machine's files then stay for inspection.
 pub async fn run(cache: &Cache, request: &Request, progress: Progress) -> Result<()> {
+    for port in &request.ports {
+        port.check_free()?;
+    }
     let interrupt = Interrupt::watch()?;
     let folder = tempfile::Builder::new()
         .prefix("boot-")
@@ -149,7 +155,7 @@ fn start(
         host: format!("{HOST}:{}", registry.port()),
         plain_http: true,
     });
-    volume(&seed, &document(&container, access.as_ref())).context("provisioning volume")?;
+    volume(&seed, &checked(document(&container, access.as_ref()))?).context("provisioning volume")?;
     let mut spec = MachineSpec::new(&firmware.code, &variables, Disk::system(&disk));
     spec.disks.push(Disk::read_only(&seed, "keelson-seed"));
     spec.memory_mib = request.memory_mib;
@@ -166,6 +172,16 @@ fn start(
         spec.accel.argument()
     ));
     Ok(machine)
+}
+
+/// The document, if the machine will accept it: the same check that it makes itself.
+fn checked(document: String) -> Result<String> {
+    let verdict = keelson_machine_config::validate("user-data", document.as_bytes());
+    if verdict.accepted.is_none() {
+        let lines = verdict.report.lines().collect::<Vec<_>>().join("\n");
+        bail!("the machine would refuse its document:\n{lines}\n\n{document}");
+    }
+    Ok(document)
 }
 
 async fn use_machine(machine: &Machine, request: &Request, progress: Progress, interrupt: &Interrupt) -> Result<()> {
@@ -201,8 +217,12 @@ fn wait_up(machine: &Machine, step: &Step, interrupt: &Interrupt) -> Result<()> 
     let deadline = Instant::now() + BOOT_PATIENCE;
     loop {
         interrupt.check()?;
-        match machine.wait_for(0, UP, GLANCE) {
-            Ok(_) => return Ok(()),
+        match machine.wait_for_any(0, &[UP, NOT_UP], GLANCE) {
+            Ok((0, _)) => return Ok(()),
+            Ok(_) => bail!(
+                "the machine did not come up. Last lines of the console:\n{}",
+                machine.tail()
+            ),
             Err(error) if machine.ended() || Instant::now() >= deadline => {
                 return Err(error).context("the machine did not come up");
             }
@@ -259,10 +279,12 @@ fn power_off(machine: &mut Machine, progress: Progress) -> Result<()> {
     }
     let step = progress.step("power off");
     machine.press_power_button()?;
-    let status = machine.wait_for_end(END_PATIENCE)?;
-    if !status.success() {
-        bail!("QEMU ended with {status}");
+    let was_up = machine.console().count(UP) > 0;
+    match machine.wait_for_end(if was_up { END_PATIENCE } else { SHORT_PATIENCE }) {
+        Ok(status) if status.success() => step.done("clean"),
+        Ok(status) => bail!("QEMU ended with {status}"),
+        Err(_) if !was_up => step.done("cut: the machine had not come up and did not answer the power button"),
+        Err(error) => return Err(error.into()),
     }
-    step.done("clean");
     Ok(())
 }

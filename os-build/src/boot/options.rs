@@ -1,7 +1,9 @@
 //! What `--port` takes.
 
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::str::FromStr;
 
+use anyhow::Context;
 use thiserror::Error;
 
 use crate::qemu::{Forward, Protocol};
@@ -69,6 +71,20 @@ impl Port {
         matches!(self.protocol, Protocol::Tcp)
     }
 
+    /// Says beforehand what QEMU would only say as its own failure.
+    ///
+    /// # Errors
+    /// Another program has the port, or this one may not use it.
+    pub fn check_free(&self) -> anyhow::Result<()> {
+        let at = (Ipv4Addr::LOCALHOST, self.host);
+        let taken = match self.protocol {
+            Protocol::Tcp => TcpListener::bind(at).map(drop),
+            Protocol::Udp => UdpSocket::bind(at).map(drop),
+        };
+        let cure = format!("give another one: --port HOST:{}", self.container);
+        taken.with_context(|| format!("port {} of this host cannot be used; {cure}", self.host))
+    }
+
     /// Where it is reached on the host.
     #[must_use]
     pub fn url(&self) -> String {
@@ -104,6 +120,20 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_cure() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let host = taken.local_addr().unwrap().port();
+        let error = Port {
+            protocol: Protocol::Tcp,
+            host,
+            container: 80,
+        }
+        .check_free()
+        .unwrap_err();
+        assert!(error.to_string().contains("--port HOST:80"), "{error}");
     }
 
     #[test]

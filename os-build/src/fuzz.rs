@@ -1,0 +1,27 @@
+//! Entry points for fuzzing: each takes any bytes and must not panic.
+
+use crate::{boot, deb, kernel, uki};
+
+/// A kernel module.
+pub fn modinfo(data: &[u8]) {
+    let _ = kernel::parse_modinfo(data);
+}
+
+/// The host's apt sources, both styles.
+pub fn sources(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let stanzas = [deb::parse_deb822(&text), deb::parse_one_line(&text)].concat();
+    let _ = deb::plan_archives(&stanzas);
+}
+
+/// A boot entry on a disk of unknown origin.
+pub fn boot_entry(data: &[u8]) {
+    for name in [".linux", ".osrel", ".uname"] {
+        let _ = uki::section(data, name);
+    }
+}
+
+/// What `--port` takes.
+pub fn port(data: &[u8]) {
+    let _ = String::from_utf8_lossy(data).parse::<boot::Port>();
+}
