@@ -19,3 +19,4 @@ pub mod passed_fds;
 pub mod seccomp_filter;
 pub mod spawn;
 pub mod watchdog;
+pub mod pidfd_signal;

@@ -5,8 +5,22 @@
 //! signals, cgroup), and touches nothing outside the bundle, its state directory and the container's cgroup.
 
 pub mod cgroup;
+pub mod container;
+pub mod create;
 pub mod error;
+pub mod exec;
+mod hooks;
+mod init;
+mod prepare;
 pub mod seccomp;
+mod spawn;
 pub mod spec;
+pub mod state;
+mod userns;
 
+pub use container::{Container, clear, list};
+pub use create::{CreateOptions, Created, create};
 pub use error::{Error, Kind, Result};
+pub use exec::{ExecOptions, Executed, exec};
+pub use init::finish::Stdio;
+pub use state::{State, Status};

@@ -1,6 +1,7 @@
 //! From `config.json` to values the runtime acts on. Everything but [`load`] is pure.
 
 pub mod capabilities;
+pub mod devices;
 pub mod load;
 pub mod mount_options;
 pub mod mounts;

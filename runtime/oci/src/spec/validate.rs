@@ -5,6 +5,7 @@ use crate::cgroup::files::{self, CgroupFile};
 use crate::error::{Error, Result};
 use crate::seccomp::{self, Filter};
 use crate::spec::capabilities::{CapabilitySets, plan_capabilities};
+use crate::spec::devices::{DevicePlan, plan_devices};
 use crate::spec::mount_options::{PRIVATE_TREE, parse_propagation};
 use crate::spec::mounts::{MountPlan, clean, plan_mounts};
 use crate::spec::namespaces::{NamespacePlan, plan_namespaces};
@@ -36,6 +37,14 @@ pub struct Plan {
     pub gid_mappings: Vec<LinuxIdMapping>,
     /// Mounts in order.
     pub mounts: Vec<MountPlan>,
+    /// Device nodes.
+    pub devices: Vec<DevicePlan>,
+    /// Paths hidden.
+    pub masked: Vec<PathBuf>,
+    /// Paths made read-only.
+    pub readonly: Vec<PathBuf>,
+    /// Offsets of a new time namespace: clock name, seconds, nanoseconds.
+    pub time_offsets: Vec<(String, i64, u32)>,
     /// Kernel settings: path below /proc/sys, value.
     pub sysctls: Vec<(String, String)>,
     /// Path below the cgroup root, without a leading slash; `None`: the runtime chooses.
@@ -81,12 +90,16 @@ pub fn plan(spec: Spec, bundle: &Path) -> Result<Plan> {
         None => Vec::new(),
     };
     let process = spec.process().clone().ok_or_else(|| Error::spec("process", "is missing"))?;
-    let process = plan_process(process, &linux)?;
+    let process = plan_process(process, &spec)?;
     let resources = linux.resources().clone().unwrap_or_else(no_resources);
     Ok(Plan {
         rootfs: bundle.join(root.path()),
         readonly_root: root.readonly().unwrap_or(false),
         root_propagation: plan_root_propagation(&linux)?,
+        devices: plan_devices(linux.devices().as_deref().unwrap_or_default())?,
+        masked: plan_paths("linux.maskedPaths", linux.masked_paths().as_deref())?,
+        readonly: plan_paths("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
+        time_offsets: plan_time_offsets(&linux, &namespaces)?,
         namespaces,
         uid_mappings,
         gid_mappings,
@@ -109,8 +122,12 @@ fn no_resources() -> LinuxResources {
     LinuxResources::default()
 }
 
-/// Checks one process against the container's `linux` section; also for `exec`.
-pub fn plan_process(process: Process, linux: &Linux) -> Result<ProcessPlan> {
+/// Annotation that asks for the default system call profile, `default`, where `linux.seccomp` is absent. The profile
+/// depends on the process's capabilities, so a caller need not write it out.
+pub const SECCOMP_ANNOTATION: &str = "org.keelson.seccomp";
+
+/// Checks one process against its container's specification; also for `exec`.
+pub fn plan_process(process: Process, spec: &Spec) -> Result<ProcessPlan> {
     let args = process.args().clone().unwrap_or_default();
     if args.first().is_none_or(String::is_empty) {
         return Err(Error::spec("process.args", "names no program"));
@@ -138,8 +155,21 @@ pub fn plan_process(process: Process, linux: &Linux) -> Result<ProcessPlan> {
     }
     let rlimits = plan_rlimits(process.rlimits().as_deref().unwrap_or_default())?;
     let capabilities = plan_capabilities(process.capabilities().as_ref(), u64::MAX);
-    let filter = linux.seccomp().as_ref().map(seccomp::compile).transpose()?;
+    let filter = plan_filter(spec, capabilities)?;
     Ok(ProcessPlan { process, args, rlimits, capabilities, filter })
+}
+
+fn plan_filter(spec: &Spec, capabilities: CapabilitySets) -> Result<Option<Filter>> {
+    let given = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let word = spec.annotations().as_ref().and_then(|annotations| annotations.get(SECCOMP_ANNOTATION));
+    match (given, word.map(String::as_str)) {
+        (Some(given), _) => seccomp::compile(given).map(Some),
+        (None, None | Some("unconfined")) => Ok(None),
+        (None, Some("default")) => seccomp::default_filter(capabilities.bounding).map(Some),
+        (None, Some(other)) => {
+            Err(Error::spec(format!("annotations.{SECCOMP_ANNOTATION}"), format!("{other} is not default or unconfined")))
+        }
+    }
 }
 
 fn check_version(version: &str) -> Result<()> {
@@ -199,6 +229,29 @@ fn plan_root_propagation(linux: &Linux) -> Result<u64> {
         Some(word) => parse_propagation(word)
             .ok_or_else(|| Error::spec("linux.rootfsPropagation", format!("{word} is not shared, slave, private or unbindable"))),
     }
+}
+
+fn plan_paths(member: &str, paths: Option<&[String]>) -> Result<Vec<PathBuf>> {
+    paths.unwrap_or_default().iter().map(|path| {
+        let absolute = Some(Path::new(path)).filter(|path| path.is_absolute());
+        absolute.and_then(clean).ok_or_else(|| Error::spec(member, format!("{path} is not an absolute path below the root")))
+    }).collect()
+}
+
+fn plan_time_offsets(linux: &Linux, namespaces: &NamespacePlan) -> Result<Vec<(String, i64, u32)>> {
+    let Some(offsets) = linux.time_offsets() else { return Ok(Vec::new()) };
+    if !offsets.is_empty() && !namespaces.is_new(Kind::Time) {
+        return Err(Error::spec("linux.timeOffsets", "needs a new time namespace"));
+    }
+    let mut planned = Vec::new();
+    for (clock, offset) in offsets {
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::spec("linux.timeOffsets", format!("{clock} is not monotonic or boottime")));
+        }
+        planned.push((clock.clone(), offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+    }
+    planned.sort();
+    Ok(planned)
 }
 
 fn plan_cgroup_path(path: Option<&Path>) -> Result<Option<PathBuf>> {
