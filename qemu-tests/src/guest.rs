@@ -16,7 +16,7 @@ pub const BOOT_PATIENCE: Duration = Duration::from_secs(240);
 /// How long an orderly end may take.
 pub const END_PATIENCE: Duration = Duration::from_secs(90);
 /// What the system prints when `boot-complete` is reached.
-pub const UP: &str = "keelson: boot-complete ";
+pub const UP: &str = "keelson: boot-complete slot=";
 /// A translation artefact of loaded hosts that has nothing to do with the system under test.
 const TIMER_PANIC: &str = "IO-APIC + timer doesn't work";
 
@@ -164,7 +164,7 @@ pub struct Up {
 
 impl Up {
     fn parse(line: &str, end: usize) -> Option<Up> {
-        let (_, facts) = line.split_once(UP)?;
+        let (_, facts) = line.split_once("keelson: boot-complete ")?;
         let value = |key: &str| {
             facts
                 .split_ascii_whitespace()

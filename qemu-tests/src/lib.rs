@@ -6,7 +6,10 @@
 pub mod case;
 pub mod disk;
 pub mod environment;
+pub mod fetch;
 pub mod guest;
+pub mod journal;
+pub mod registry;
 pub mod state;
 pub mod write_log;
 

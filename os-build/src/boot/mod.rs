@@ -22,6 +22,7 @@ use crate::progress::{Progress, Step, mib};
 use crate::qemu::accel::Wish;
 use crate::qemu::{Disk, Machine, MachineSpec};
 
+pub use fetch::client;
 pub use document::{Container, RegistryAccess, document};
 pub use interrupt::Interrupt;
 pub use nocloud::volume;

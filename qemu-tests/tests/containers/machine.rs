@@ -1,0 +1,83 @@
+//! A machine with declared containers, and questions to its probe.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use keelson_os_build::qemu::{Disk, Forward, MachineSpec, Protocol};
+use keelson_qemu_tests::fetch::{free_port, get, get_within};
+use keelson_qemu_tests::registry::{Images, seed};
+use keelson_qemu_tests::{DiskFile, Guest, Lab};
+
+/// How long a container may take from boot to its first answer, pull included, on a busy machine.
+pub const FIRST_ANSWER: Duration = Duration::from_secs(180);
+/// What the probe needs to look at the host as if it were part of it.
+pub const AS_HOST: &str = "privileged = true\nnamespaces = { pid = \"host\" }\nports = [\"80:80\"]";
+
+/// A running machine whose port 80 is forwarded.
+pub struct Provisioned {
+    /// The machine.
+    pub guest: Guest,
+    /// Its disk.
+    pub disk: DiskFile,
+    port: u16,
+    _images: Images,
+}
+
+/// Boots a machine with a document made for the registry's images.
+pub fn boot(
+    lab: &Lab,
+    images: Images,
+    document: impl FnOnce(&Images) -> String,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<Provisioned> {
+    let disk = lab.disk("system")?;
+    disk.enlarge(6 << 30)?;
+    let volume = seed(
+        lab.directory(),
+        "first",
+        &format!("{}{}", images.section(), document(&images)),
+    )?;
+    let port = free_port()?;
+    let guest = lab.boot("guest", &disk, |spec| {
+        spec.disks.push(Disk::read_only(&volume, "seed"));
+        spec.forwards = Some(vec![Forward {
+            protocol: Protocol::Tcp,
+            host: port,
+            guest: 80,
+        }]);
+        change(spec);
+    })?;
+    Ok(Provisioned {
+        guest,
+        disk,
+        port,
+        _images: images,
+    })
+}
+
+/// Boots a machine with one probe and waits until it answers.
+pub fn with_probe(lab: &Lab, more: &str) -> Result<Provisioned> {
+    let images = Images::with_probe(lab.directory())?;
+    let document = |images: &Images| images.probe_section("probe", &["serve", "80"], more);
+    let machine = boot(lab, images, document, |_| ())?;
+    machine.first_answer()?;
+    Ok(machine)
+}
+
+impl Provisioned {
+    /// Waits for the first answer.
+    pub fn first_answer(&self) -> Result<()> {
+        let outcome = get_within(self.port, "/ok", FIRST_ANSWER).map(drop);
+        outcome.with_context(|| format!("console:\n{}", self.guest.machine.tail()))
+    }
+
+    /// Asks the probe.
+    pub fn ask(&self, target: &str) -> Result<String> {
+        get(self.port, target)
+    }
+
+    /// The forwarded port on the host.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
