@@ -1,9 +1,8 @@
 //! For tests: tar archives in memory, and the layers and images made of them.
 
-use std::io::Read;
-
 use super::digest::{Digest, ImageId};
-use super::ingest::{INLINE_MAX, LayerError, Limits, ObjectSink, TarError, VerityHasher, ingest_layer};
+use super::fuzz::NoStore;
+use super::ingest::{LayerError, Limits, ingest_layer};
 use super::record::{LayerRef, StoredImage};
 use super::store::{Commit, Staging, Store};
 
@@ -87,22 +86,6 @@ pub fn seal(header: &mut [u8; 512]) {
     header[148..156].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-}
-
-/// Names objects and throws them away.
-pub struct NoStore;
-
-impl ObjectSink for NoStore {
-    fn store(&mut self, content: &mut dyn Read, size: u64) -> Result<Digest, LayerError> {
-        assert!(size > INLINE_MAX);
-        let mut bytes = Vec::new();
-        content.take(size).read_to_end(&mut bytes).map_err(TarError::Io)?;
-        if bytes.len() as u64 == size {
-            Ok(VerityHasher::digest(&bytes))
-        } else {
-            Err(TarError::Truncated.into())
-        }
-    }
 }
 
 /// The split stream of a tar.

@@ -19,9 +19,12 @@
 mod digest;
 #[cfg(test)]
 mod fixture;
+pub mod fuzz;
 mod ingest;
 mod manifest;
 mod merge;
+#[cfg(test)]
+mod mock;
 mod mount;
 mod progress;
 mod pull;
@@ -39,3 +42,6 @@ pub use record::ImageRecord;
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError};
 pub use registry::{Credentials, Registries, RegistryError, RegistrySettings, RetryPolicy};
 pub use store::{Removed, Store, StoreError};
+
+#[cfg(test)]
+mod registry_test;

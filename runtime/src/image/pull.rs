@@ -504,3 +504,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 fn text(bytes: Vec<u8>, what: &'static str) -> Result<String, PullError> {
     String::from_utf8(bytes).map_err(|_| PullError::Manifest(ManifestError::Text { what }))
 }
+
+#[cfg(test)]
+#[path = "pull_test.rs"]
+mod tests;

@@ -9,8 +9,10 @@ mod settings;
 mod tls;
 
 pub use blob::blob_path;
-pub use challenge::{Challenge, parse_challenge};
+pub use challenge::parse_challenge;
 pub use client::{Get, RegistryClient};
 pub use error::RegistryError;
 pub use retry::RetryPolicy;
 pub use settings::{Credentials, Endpoint, Registries, RegistrySettings, plan_endpoints};
+#[cfg(test)]
+pub use tls::client_config;
