@@ -59,13 +59,21 @@ pub struct Channel<S> {
     socket: S,
     decoder: Decoder,
     fds: VecDeque<OwnedFd>,
-    unsent: Vec<u8>,
+    unsent: VecDeque<Unsent>,
+}
+
+/// A message on its way: its descriptors go with its first byte.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+    fds: Vec<OwnedFd>,
 }
 
 impl<S: AsFd> Channel<S> {
     /// Over a connected `AF_UNIX` stream socket (any type that lends its descriptor).
     pub fn new(socket: S) -> Self {
-        Self { socket, decoder: Decoder::default(), fds: VecDeque::new(), unsent: Vec::new() }
+        Self { socket, decoder: Decoder::default(), fds: VecDeque::new(), unsent: VecDeque::new() }
     }
 
     /// The socket.
@@ -73,16 +81,16 @@ impl<S: AsFd> Channel<S> {
         &self.socket
     }
 
-    /// Sends a message with descriptors on its first byte. What a non-blocking socket did not take is kept:
-    /// see [`Channel::flush`].
+    /// Sends a message with descriptors on its first byte. What a non-blocking socket does not take is kept, with copies
+    /// of the descriptors: see [`Channel::flush`].
     pub fn send<T: Serialize>(&mut self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
         let bytes = encode(message).map_err(|source| ChannelError::Frame { source })?;
         if fds.len() > MAX_FDS {
             return Err(ChannelError::Descriptors);
         }
-        self.flush()?;
-        let sent = send_some(self.socket.as_fd(), &bytes, fds)?;
-        self.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
+        let fds = fds.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>();
+        let fds = fds.map_err(|source| ChannelError::Socket { source })?;
+        self.unsent.push_back(Unsent { bytes, sent: 0, fds });
         match self.flush() {
             Err(error) if error.is_would_block() => Ok(()),
             other => other,
@@ -91,16 +99,21 @@ impl<S: AsFd> Channel<S> {
 
     /// Sends what is left of earlier messages; `WouldBlock` if some still is.
     pub fn flush(&mut self) -> Result<(), ChannelError> {
-        while !self.unsent.is_empty() {
-            let sent = send_some(self.socket.as_fd(), &self.unsent, &[])?;
-            self.unsent.drain(..sent);
+        while let Some(next) = self.unsent.front_mut() {
+            let rest = next.bytes.get(next.sent..).unwrap_or_default();
+            let fds: Vec<BorrowedFd<'_>> = next.fds.iter().map(AsFd::as_fd).collect();
+            next.sent += send_some(self.socket.as_fd(), rest, &fds)?;
+            next.fds.clear();
+            if next.sent >= next.bytes.len() {
+                self.unsent.pop_front();
+            }
         }
         Ok(())
     }
 
-    /// Whether [`Channel::flush`] has something to do.
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+    /// Bytes [`Channel::flush`] has still to send.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.iter().map(|unsent| unsent.bytes.len().saturating_sub(unsent.sent)).sum()
     }
 
     /// Reads once from the socket into the buffers.
@@ -167,5 +180,50 @@ fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Re
             Err(errno) => return Err(ChannelError::Socket { source: errno.into() }),
             Ok(sent) => return Ok(sent),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Hello;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn descriptors_come_with_their_message() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (mut a, mut b) = (Channel::new(a), Channel::new(b));
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        a.send(&Hello::ours(), &[]).unwrap();
+        a.send(&Hello::ours(), &[writer.as_fd()]).unwrap();
+        drop(writer);
+        let first: Hello = b.receive().unwrap();
+        assert!(first.is_compatible());
+        let _: Hello = b.receive().unwrap();
+        let mut fds = b.take_fds(1).unwrap();
+        assert!(b.take_fds(1).is_err());
+        rustix::io::write(fds.pop().unwrap(), b"x").unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn a_full_socket_loses_nothing() {
+        let (a, b) = UnixStream::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        let (mut a, mut b) = (Channel::new(a), Channel::new(b));
+        let long = Hello { protocol: "x".repeat(1 << 20), version: 7 };
+        a.send(&long, &[]).unwrap();
+        a.send(&Hello::ours(), &[]).unwrap();
+        assert!(a.unsent_bytes() > 0 && a.flush().unwrap_err().is_would_block());
+        let reader = std::thread::spawn(move || (b.receive::<Hello>().unwrap(), b.receive::<Hello>().unwrap()));
+        while a.unsent_bytes() > 0 {
+            let _ = a.flush();
+            std::thread::yield_now();
+        }
+        let (first, second) = reader.join().unwrap();
+        assert_eq!((first.version, second), (7, Hello::ours()));
     }
 }
