@@ -18,6 +18,7 @@ use crate::unit::Kind;
 enum Deed {
     Pass(u16),
     Die(usize, Exit),
+    CrashLoop(usize),
     Executed(usize),
     ExecFails(usize),
     Ready(usize),
@@ -36,6 +37,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         4 => (0..40_000_u16).prop_map(Deed::Pass),
         4 => (any::<usize>(), exit).prop_map(|(index, exit)| Deed::Die(index, exit)),
+        1 => any::<usize>().prop_map(Deed::CrashLoop),
         4 => any::<usize>().prop_map(Deed::Executed),
         1 => any::<usize>().prop_map(Deed::ExecFails),
         4 => any::<usize>().prop_map(Deed::Ready),
@@ -272,6 +274,7 @@ impl World {
                     pending.into_iter().for_each(|event| self.event(event));
                 }
             }
+            Deed::CrashLoop(index) => self.crash_loop(UNITS[index % UNITS.len()].0),
             Deed::Executed(index) => {
                 if let Some((_, unit)) = self.pick(index) {
                     self.event(Event::Executed { unit });
@@ -322,6 +325,23 @@ impl World {
                 let text = serde_json::to_vec(&self.manager).unwrap();
                 self.manager = serde_json::from_slice(&text).unwrap();
             }
+        }
+    }
+
+    /// A unit that ends as often as it is started, as fast as it is started.
+    fn crash_loop(&mut self, unit: &str) {
+        for _ in 0..8 {
+            let found = self.alive.iter().find(|(_, owner)| *owner == unit).map(|(pid, _)| *pid);
+            let mut pending = VecDeque::new();
+            found
+                .into_iter()
+                .for_each(|pid| self.die(pid, Exit::Code(1), &mut pending));
+            pending.into_iter().for_each(|event| self.event(event));
+            let State::BackOff { until } = self.manager.entries()[unit].state else {
+                return;
+            };
+            self.now = self.now.max(until);
+            self.event(Event::Tick);
         }
     }
 
