@@ -12,6 +12,8 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "accounts", run: keelson_init::fuzz::fuzz_accounts },
+    Target { name: "apt-sources", run: keelson_os_build::fuzz::sources },
+    Target { name: "boot-entry", run: keelson_os_build::fuzz::boot_entry },
     Target { name: "control-frame", run: keelson_manager_api::fuzz::fuzz_control_frame },
     Target { name: "control-request", run: keelson_init::fuzz::fuzz_control_request },
     Target { name: "entry-name", run: keelson_image_layout::fuzz::entry_name },
@@ -22,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "journal-record", run: keelson_journald::fuzz::stored_record },
     Target { name: "journal-stdout", run: keelson_journald::fuzz::stdout_stream },
     Target { name: "journal-syslog", run: keelson_journald::fuzz::syslog_datagram },
+    Target { name: "kernel-module", run: keelson_os_build::fuzz::modinfo },
     Target { name: "machine-config", run: keelson_machine_config::fuzz::document },
     Target { name: "machine-json", run: keelson_machine_config::fuzz::machine_json },
     Target { name: "netlink", run: keelson_netlink::fuzz::fuzz_netlink_message },

@@ -1,6 +1,6 @@
 //! Entry points for fuzzing: each takes any bytes and must not panic.
 
-use crate::{boot, deb, kernel, uki};
+use crate::{deb, kernel, uki};
 
 /// A kernel module.
 pub fn modinfo(data: &[u8]) {
@@ -19,9 +19,4 @@ pub fn boot_entry(data: &[u8]) {
     for name in [".linux", ".osrel", ".uname"] {
         let _ = uki::section(data, name);
     }
-}
-
-/// What `--port` takes.
-pub fn port(data: &[u8]) {
-    let _ = String::from_utf8_lossy(data).parse::<boot::Port>();
 }

@@ -293,6 +293,13 @@ mod tests {
     }
 
     #[test]
+    fn sections_made_by_others_are_read_too() {
+        let entry = include_bytes!("../../fuzz/seeds/boot-entry/small");
+        assert_eq!(section(entry, ".uname"), Some(&b"6.12"[..]));
+        assert_eq!(section(entry, ".initrd"), None);
+    }
+
+    #[test]
     fn a_new_release_leaves_kernel_and_modules_where_they_were() {
         let (stub, kernel, initrd) = (pe(b"stub"), pe(&[7; 9000]), vec![9; 777]);
         let first = assemble(&parts(&stub, &kernel, &initrd, "IMAGE_VERSION=1\n")).unwrap();

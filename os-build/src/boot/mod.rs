@@ -22,8 +22,8 @@ use crate::progress::{Progress, Step, mib};
 use crate::qemu::accel::Wish;
 use crate::qemu::{Disk, Machine, MachineSpec};
 
-pub use fetch::client;
 pub use document::{Container, RegistryAccess, document};
+pub use fetch::client;
 pub use interrupt::Interrupt;
 pub use nocloud::volume;
 pub use options::{Port, PortError};

@@ -102,6 +102,12 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_section_of_an_elf_file() {
+        let info = parse_modinfo(include_bytes!("../../../fuzz/seeds/kernel-module/small")).unwrap();
+        assert_eq!(info.depends, ["dm_bufio", "reed_solomon"]);
+    }
+
+    #[test]
     fn refuses_what_is_no_module() {
         for bytes in [&b""[..], b"\x7fELF", b"not a module at all"] {
             assert!(parse_modinfo(bytes).is_err());
