@@ -184,14 +184,14 @@ async fn send(
     request: &Request,
 ) -> Result<(), ShimError> {
     channel.send(request, &[])?;
-    while channel.has_unsent() {
-        ready(channel.socket(), Interest::WRITABLE, PollFlags::OUT).await?;
+    loop {
         match channel.flush() {
-            Err(error) if !error.is_would_block() => return Err(error.into()),
-            _ => {}
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_would_block() => {}
+            Err(error) => return Err(error.into()),
         }
+        ready(channel.socket(), Interest::WRITABLE, PollFlags::OUT).await?;
     }
-    Ok(())
 }
 
 /// Waits until the socket can be read or written. The runtime's idea of that is refreshed by asking
