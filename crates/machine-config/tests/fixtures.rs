@@ -1,5 +1,7 @@
 //! Documents named after their point, with the report that each must give. `KEELSON_BLESS=1` writes the reports anew.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failure is a failed test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Faults planted into a valid document: every one must be reported, where it is, in one run.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
 use keelson_machine_config::{Severity, validate};
 use proptest::prelude::*;
 

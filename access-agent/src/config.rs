@@ -1,0 +1,130 @@
+//! `keelson config`: needs no machine, no privilege and no network.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use keelson_machine_config::plan::{Change, plan as changes};
+use keelson_machine_config::render::{Style, human};
+use keelson_machine_config::{Code, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
+
+use crate::{Format, exit, say};
+
+/// Checks each document.
+///
+/// # Errors
+/// One cannot be read.
+pub fn validate(files: &[impl AsRef<Path>], format: Format, deny_warnings: bool) -> anyhow::Result<u8> {
+    let mut reports = Vec::new();
+    for file in files {
+        reports.push(check(file.as_ref())?.report);
+    }
+    match format {
+        Format::Human => reports.iter().for_each(|report| say(&human(report, style()))),
+        Format::Json => say(&json(&reports)?),
+    }
+    let codes = reports.iter().map(|report| verdict_code(report, deny_warnings));
+    Ok(codes.max().unwrap_or(exit::GOOD))
+}
+
+/// Shows what a document would change.
+///
+/// # Errors
+/// A file cannot be read or is not what it should be.
+pub fn plan(file: &Path, against: Option<&Path>, format: Format) -> anyhow::Result<u8> {
+    let Verdict { accepted, report, .. } = check(file)?;
+    let Some(accepted) = accepted else {
+        match format {
+            Format::Human => say(&human(&report, style())),
+            Format::Json => say(&json(std::slice::from_ref(&report))?),
+        }
+        return Ok(verdict_code(&report, false));
+    };
+    let before = in_force(against)?;
+    let mut after = accepted.config;
+    keep_what_is_not_said(&before, &mut after);
+    let changes = changes(&before, &after);
+    match format {
+        Format::Human => say(&shown(&changes)),
+        Format::Json => say(&json(&changes)?),
+    }
+    Ok(exit::GOOD)
+}
+
+/// What the effective configuration has and a document cannot say: versions of secrets, and a name given by the source.
+fn keep_what_is_not_said(before: &MachineConfig, after: &mut MachineConfig) {
+    let known: Vec<_> = before.secret_refs().cloned().collect();
+    for reference in after.secret_refs_mut() {
+        if let Some(old) = known.iter().find(|old| old.name == reference.name) {
+            reference.version.clone_from(&old.version);
+        }
+    }
+    if after.system.hostname.is_none() {
+        after.system.hostname.clone_from(&before.system.hostname);
+    }
+}
+
+fn shown(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "nothing would change (values of secrets are not compared)\n".to_owned();
+    }
+    changes.iter().map(|change| format!("{change}\n")).collect()
+}
+
+/// The configuration to compare with: the given one, the machine's, or that of a machine without a document.
+fn in_force(against: Option<&Path>) -> anyhow::Result<MachineConfig> {
+    let own = Path::new(MACHINE_JSON);
+    let Some(path) = against.or_else(|| own.exists().then_some(own)) else {
+        return Ok(MachineConfig::default());
+    };
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("understand {}", path.display()))
+}
+
+fn check(file: &Path) -> anyhow::Result<Verdict> {
+    let name = if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    };
+    let bytes = read(file).with_context(|| format!("read {name}"))?;
+    Ok(keelson_machine_config::validate(&name, &bytes))
+}
+
+/// One byte more than a document may have, so that a longer one is told from the longest.
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MAX_DOCUMENT as u64 + 1;
+    if file == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn verdict_code(report: &Report, deny_warnings: bool) -> u8 {
+    let foreign = |code| {
+        matches!(
+            code,
+            Code::ForeignFormat | Code::UnsupportedSchema | Code::UnsupportedFeature
+        )
+    };
+    let errors = report.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    match (report.errors(), report.diagnostics.is_empty()) {
+        (0, false) if deny_warnings => exit::BAD,
+        (0, _) => exit::GOOD,
+        _ if errors.into_iter().all(|d| foreign(d.code)) => exit::UNSUPPORTED,
+        _ => exit::BAD,
+    }
+}
+
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value).context("write the answer as JSON")? + "\n")
+}
+
+fn style() -> Style {
+    let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if wanted { Style::Colour } else { Style::Plain }
+}

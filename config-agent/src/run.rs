@@ -1,0 +1,393 @@
+//! The pipeline: detect, fetch, decode, validate, plan, stage, commit, activate.
+//!
+//! Nothing is written before the whole document is valid; whatever fails leaves the machine with what was in force.
+
+use std::fs;
+
+use anyhow::Context as _;
+use keelson_image_layout::facts::StateMount;
+use keelson_machine_config::plan::plan;
+use keelson_machine_config::{Accepted, Format, MachineConfig, Reapply, Report, validate};
+
+use crate::activate::{self, Effective};
+use crate::choose::{Candidate, Choice, InForce, choose};
+use crate::generation::{self, Files, Generation, Provenance, Store, StoreError};
+use crate::keyed::Key;
+use crate::places::Places;
+use crate::render;
+use crate::secrets::SecretStore;
+use crate::source::{Found, Looked, Origin};
+use crate::status::{State, Status};
+use crate::steps::Steps;
+
+/// The stores of one run.
+struct Stores {
+    generations: Store,
+    secrets: SecretStore,
+    key: Key,
+}
+
+/// What a run ends with.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What is in force.
+    pub effective: Effective,
+    /// What to say about it.
+    pub status: Status,
+}
+
+/// Decides and commits, then puts the result into effect for this boot.
+///
+/// # Errors
+/// What other programs read could not be written.
+pub fn run(places: &Places, looked: Looked, steps: Steps<'_>) -> anyhow::Result<Outcome> {
+    let (places, trouble) = usable_places(places);
+    let mut outcome = match open(&places) {
+        Ok(stores) => {
+            let mut outcome = decide(&stores, looked, steps);
+            let machine_id = fs::read_to_string(&places.machine_id).unwrap_or_default();
+            outcome.effective = outcome.effective.named(&machine_id);
+            let problems = activate::activate(&outcome.effective, Some(&stores.secrets), &places)?;
+            outcome.status.degraded.extend(problems);
+            outcome
+        }
+        Err(error) => without_stores(&places, looked, &error)?,
+    };
+    outcome.status.degraded.splice(0..0, trouble);
+    Ok(outcome)
+}
+
+/// The one fact of the boot that matters here.
+#[derive(serde::Deserialize)]
+struct StateFact {
+    state: StateMount,
+}
+
+/// Everything in memory while the state partition cannot be written. A read-only one still gives what was in force.
+fn usable_places(places: &Places) -> (Places, Vec<String>) {
+    let facts: Option<StateFact> = fs::read(&places.boot_facts)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match facts.map(|facts| facts.state) {
+        Some(StateMount::ReadOnly { reason }) => {
+            let trouble =
+                format!("the state partition is read-only ({reason}): a new configuration lasts until power-off");
+            let memory = places.clone().in_memory();
+            let copied = copy(places, &memory)
+                .err()
+                .map(|error| format!("cannot copy the configuration: {error}"));
+            (memory, [Some(trouble), copied].into_iter().flatten().collect())
+        }
+        Some(StateMount::Memory { reason }) => (
+            places.clone(),
+            vec![format!(
+                "the state partition is unusable ({reason}): the configuration is in memory"
+            )],
+        ),
+        Some(StateMount::ReadWrite) | None => (places.clone(), Vec::new()),
+    }
+}
+
+/// Copies the durable stores into memory.
+fn copy(from: &Places, to: &Places) -> std::io::Result<()> {
+    for (from, to) in [(&from.config, &to.config), (&from.secrets, &to.secrets)] {
+        crate::secrets::make_directory(to)?;
+        let mut pending = vec![(from.clone(), to.clone())];
+        while let Some((from, to)) = pending.pop() {
+            for entry in fs::read_dir(&from).into_iter().flatten() {
+                let entry = entry?;
+                let (source, target) = (entry.path(), to.join(entry.file_name()));
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    crate::secrets::make_directory(&target)?;
+                    pending.push((source, target));
+                } else if kind.is_symlink() {
+                    let _ = fs::remove_file(&target);
+                    std::os::unix::fs::symlink(fs::read_link(source)?, target)?;
+                } else {
+                    activate::write(&target, &fs::read(source)?, 0o600)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open(places: &Places) -> anyhow::Result<Stores> {
+    let generations = Store::open(&places.config).context("open the configuration store")?;
+    let secrets = SecretStore::open(&places.secrets).context("open the store of secrets")?;
+    let key = secrets.key().context("read the machine's key")?;
+    Ok(Stores {
+        generations,
+        secrets,
+        key,
+    })
+}
+
+/// The stores cannot be opened: nothing can be committed, the last good generation may still be read.
+fn without_stores(places: &Places, looked: Looked, error: &anyhow::Error) -> anyhow::Result<Outcome> {
+    let in_force = Store::read_only(&places.config).load_in_force().ok().flatten();
+    let mut status = Status::new(if in_force.is_some() {
+        State::Unchanged
+    } else {
+        State::None
+    });
+    status.degraded.push(format!("{error:#}"));
+    status.looked_at = looked.at;
+    let machine_id = fs::read_to_string(&places.machine_id).unwrap_or_default();
+    let effective = settle(in_force, &mut status).named(&machine_id);
+    let problems = activate::activate(&effective, None, places)?;
+    status.degraded.extend(problems);
+    Ok(Outcome { effective, status })
+}
+
+/// What is in force, and its name in the status.
+fn settle(in_force: Option<Generation>, status: &mut Status) -> Effective {
+    match in_force {
+        Some(generation) => {
+            status.generation = Some(generation.id);
+            status.source = Some(generation.provenance.origin.to_string());
+            Effective {
+                config: generation.config,
+                rendered: generation.rendered,
+            }
+        }
+        None => Effective::without_document(),
+    }
+}
+
+/// Everything between looking and activating.
+fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
+    let (in_force, damage) = match stores.generations.load_in_force() {
+        Ok(in_force) => (in_force, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let Looked {
+        found,
+        at,
+        mut problems,
+    } = looked;
+    let (mut documents, empty): (Vec<Found>, Vec<Found>) = found
+        .into_iter()
+        .partition(|found| Format::detect(&found.user_data) != Format::Empty);
+    let unusable = !problems.is_empty();
+    problems.extend(
+        empty
+            .iter()
+            .map(|found| format!("{} has no user-data, or an empty one", found.origin)),
+    );
+    problems.extend(documents.iter().flat_map(|found| found.meta_data.notes.clone()));
+
+    let fingerprints: Vec<String> = documents.iter().map(|found| fingerprint(found, &stores.key)).collect();
+    let choice = chosen(stores, in_force.as_ref(), &documents, &fingerprints);
+    let mut status = Status::new(State::Unchanged);
+    status.looked_at = at;
+    status.notes = problems;
+    status.degraded.extend(damage);
+    let effective = match choice {
+        Choice::Nothing => {
+            status.state = if unusable { State::Rejected } else { State::None };
+            settle(None, &mut status)
+        }
+        Choice::Ambiguous => {
+            let origins: Vec<String> = documents.iter().map(|found| found.origin.to_string()).collect();
+            status.notes.push(format!(
+                "several documents, none is chosen: {}; detach all but one",
+                origins.join(", ")
+            ));
+            status.state = State::Rejected;
+            settle(in_force, &mut status)
+        }
+        Choice::Keep { absent, reported } => {
+            note_reported(&documents, &reported, &mut status);
+            status.state = match (reported.is_empty(), &in_force) {
+                (false, _) => State::Reported,
+                (true, None) => State::None,
+                (true, Some(_)) => State::Unchanged,
+            };
+            if absent && in_force.is_some() {
+                log::info!("the source of the configuration is not attached; the last one stays in force");
+            }
+            settle(in_force, &mut status)
+        }
+        Choice::Apply { candidate, reported } => {
+            note_reported(&documents, &reported, &mut status);
+            let (found, fingerprint) = (documents.swap_remove(candidate), fingerprints.get(candidate).cloned());
+            apply(
+                stores,
+                in_force,
+                &found,
+                fingerprint.unwrap_or_default(),
+                &mut status,
+                steps,
+            )
+        }
+    };
+    Outcome { effective, status }
+}
+
+fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], fingerprints: &[String]) -> Choice {
+    let candidates: Vec<Candidate<'_>> = found
+        .iter()
+        .zip(fingerprints)
+        .map(|(found, fingerprint)| Candidate {
+            origin: &found.origin,
+            fingerprint,
+        })
+        .collect();
+    let pinned = stores.generations.pinned();
+    let held = match (in_force, &pinned) {
+        (Some(generation), _) => Some(InForce {
+            origin: &generation.provenance.origin,
+            fingerprint: Some(&generation.provenance.fingerprint),
+            reapply: generation.config.policy.reapply,
+        }),
+        (None, Some(origin)) => Some(InForce {
+            origin,
+            fingerprint: None,
+            reapply: Reapply::SameSource,
+        }),
+        (None, None) => None,
+    };
+    choose(held.as_ref(), &candidates)
+}
+
+fn note_reported(documents: &[Found], reported: &[usize], status: &mut Status) {
+    for Found { origin, .. } in reported.iter().filter_map(|i| documents.get(*i)) {
+        status.notes.push(format!(
+            "not allowed by the policy in force: the document from {origin}"
+        ));
+    }
+}
+
+/// What a document depends on: its bytes, the metadata that count, and the rules that read them.
+fn fingerprint(found: &Found, key: &Key) -> String {
+    let hostname = found
+        .meta_data
+        .hostname
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    key.digest(&[
+        b"document",
+        &found.user_data,
+        hostname.as_bytes(),
+        &keelson_machine_config::SCHEMA.to_le_bytes(),
+    ])
+}
+
+/// Validates a document and commits it. Whatever goes wrong, what was in force stays.
+fn apply(
+    stores: &Stores,
+    in_force: Option<Generation>,
+    found: &Found,
+    fingerprint: String,
+    status: &mut Status,
+    steps: Steps<'_>,
+) -> Effective {
+    let verdict = validate("user-data", &found.user_data);
+    let worth_showing = !verdict.report.diagnostics.is_empty();
+    status.report = worth_showing.then(|| verdict.report.clone());
+    let Some(accepted) = verdict.accepted else {
+        log_report(&verdict.report);
+        status.state = State::Rejected;
+        status.notes.push(format!("the document is on {}", found.origin));
+        if in_force.is_some() {
+            status
+                .degraded
+                .push("the document that was found is refused, an earlier one is in force".to_owned());
+        }
+        return settle(in_force, status);
+    };
+    match commit(stores, in_force.as_ref(), found, fingerprint, accepted, steps) {
+        Ok(generation) => {
+            status.state = State::Applied;
+            log::info!(generation = generation.id, source:% = found.origin; "configuration applied");
+            settle(Some(generation), status)
+        }
+        Err(error) => {
+            status.state = State::Rejected;
+            status
+                .degraded
+                .push(format!("the document cannot be stored: {error:#}"));
+            // The cut may have come after the rename.
+            let in_force = stores.generations.load_in_force().ok().flatten().or(in_force);
+            settle(in_force, status)
+        }
+    }
+}
+
+fn log_report(report: &Report) {
+    for line in report.lines() {
+        log::warn!("{line}");
+    }
+}
+
+fn commit(
+    stores: &Stores,
+    in_force: Option<&Generation>,
+    found: &Found,
+    fingerprint: String,
+    accepted: Accepted,
+    steps: Steps<'_>,
+) -> anyhow::Result<Generation> {
+    let Accepted {
+        mut config,
+        secrets,
+        redacted,
+    } = accepted;
+    SecretStore::stamp(&mut config, &secrets, &stores.key);
+    if config.system.hostname.is_none() {
+        config.system.hostname.clone_from(&found.meta_data.hostname);
+    }
+    let provenance = Provenance {
+        format: 1,
+        origin: found.origin.clone(),
+        instance_id: found.meta_data.instance_id.clone(),
+        fingerprint,
+        previous: in_force.map(|generation| generation.id.clone()),
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let files = files(&redacted, &config, in_force, &provenance)?;
+    // Values first: a generation in force must find them.
+    stores
+        .secrets
+        .keep(&config, &secrets, steps)
+        .context("keep the secrets")?;
+    let id = stores.generations.commit(&files, &found.origin, steps)?;
+    let generation = stores.generations.load(&id)?;
+    if let Err(error) = tidy(stores, steps) {
+        log::warn!("what is no longer needed could not be removed: {error:#}");
+    }
+    Ok(generation)
+}
+
+fn files(
+    redacted: &str,
+    config: &MachineConfig,
+    in_force: Option<&Generation>,
+    provenance: &Provenance,
+) -> anyhow::Result<Files> {
+    let before = in_force.map_or_else(MachineConfig::default, |generation| generation.config.clone());
+    let changes = plan(&before, config);
+    generation::assemble(redacted, config, &changes, provenance, render::render(config))
+        .context("put the generation together")
+}
+
+/// Removes old generations and the secrets that only they used.
+fn tidy(stores: &Stores, steps: Steps<'_>) -> anyhow::Result<()> {
+    let kept = stores.generations.prune(steps)?;
+    stores
+        .secrets
+        .prune(kept.iter().map(|generation| &generation.config), steps)
+        .context("remove old secrets")
+}
+
+/// Reads the origin of what is in force, for the tests.
+///
+/// # Errors
+/// The store is damaged.
+pub fn origin_in_force(places: &Places) -> Result<Option<Origin>, StoreError> {
+    let in_force = Store::read_only(&places.config).load_in_force()?;
+    Ok(in_force.map(|generation| generation.provenance.origin))
+}

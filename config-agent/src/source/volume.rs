@@ -1,0 +1,105 @@
+//! A small read-only file system that can carry a document: what it is called, and its files at the top.
+//!
+//! The device is only ever read, never mounted: no kernel file-system driver sees what a stranger wrote on it.
+
+use std::io;
+
+use super::fat::Fat;
+use super::iso::Iso;
+use super::read::ReadAt;
+
+/// A volume whose label was read.
+#[derive(Debug)]
+pub enum Volume<R> {
+    /// FAT12, FAT16 or FAT32.
+    Fat(Fat<R>),
+    /// ISO 9660, with Joliet or Rock Ridge names.
+    Iso(Iso<R>),
+}
+
+/// Why a file of a volume could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The device failed or is too short.
+    #[error("cannot read the volume")]
+    Device(#[from] io::Error),
+    /// The volume contradicts itself.
+    #[error("the volume is damaged: {0}")]
+    Damaged(&'static str),
+    /// The file exceeds the bound.
+    #[error("{name} has {size} bytes, more than {limit}")]
+    TooLong {
+        /// The file.
+        name: String,
+        /// Its size.
+        size: u64,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+impl<R: ReadAt> Volume<R> {
+    /// Recognises a volume; `None` when the device holds neither file system.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub fn open(device: R) -> Result<Option<Self>, VolumeError> {
+        let device = match Fat::open(device)? {
+            Ok(fat) => return Ok(Some(Self::Fat(fat))),
+            Err(device) => device,
+        };
+        Ok(Iso::open(device)?.ok().map(Self::Iso))
+    }
+
+    /// Its label, without padding.
+    ///
+    /// # Errors
+    /// The root directory cannot be read.
+    pub fn label(&self) -> Result<String, VolumeError> {
+        match self {
+            Self::Fat(fat) => fat.label(),
+            Self::Iso(iso) => Ok(iso.label().to_owned()),
+        }
+    }
+
+    /// What tells it from another volume with the same label: FAT's serial number, ISO's time of creation.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Fat(fat) => fat.id(),
+            Self::Iso(iso) => iso.id().to_owned(),
+        }
+    }
+
+    /// The kernel's name for the file system.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fat(_) => "vfat",
+            Self::Iso(_) => "iso9660",
+        }
+    }
+
+    /// Content of a file in the root directory, names compared without case; `None` when there is none.
+    ///
+    /// # Errors
+    /// It is longer than `limit`, or the volume is damaged.
+    pub fn file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
+        match self {
+            Self::Fat(fat) => fat.file(name, limit),
+            Self::Iso(iso) => iso.file(name, limit),
+        }
+    }
+}
+
+/// Refuses a size beyond the bound.
+pub(super) fn bounded(name: &str, size: u64, limit: usize) -> Result<usize, VolumeError> {
+    match usize::try_from(size) {
+        Ok(size) if size <= limit => Ok(size),
+        _ => Err(VolumeError::TooLong {
+            name: name.to_owned(),
+            size,
+            limit,
+        }),
+    }
+}

@@ -1,0 +1,126 @@
+//! What became of the configuration on this boot: for programs as JSON, for people as a few lines on the console.
+
+use std::path::Path;
+
+use keelson_machine_config::Report;
+use serde::Serialize;
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A new document is in force.
+    Applied,
+    /// The document in force is the one from before.
+    Unchanged,
+    /// A document was refused; what was in force before stays, if anything.
+    Rejected,
+    /// There is no document.
+    None,
+    /// A document was found that the policy in force does not allow.
+    Reported,
+}
+
+/// `status.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Version of this file, 1.
+    pub format: u32,
+    /// How it went.
+    pub state: State,
+    /// What keeps the machine from being as its document says, a sentence each.
+    pub degraded: Vec<String>,
+    /// The generation in force.
+    pub generation: Option<String>,
+    /// Where its document came from.
+    pub source: Option<String>,
+    /// What was looked at.
+    pub looked_at: Vec<String>,
+    /// What else there is to know, a sentence each.
+    pub notes: Vec<String>,
+    /// What is wrong, or noteworthy, in the document that was found.
+    pub report: Option<Report>,
+}
+
+/// The most diagnostics the console shows.
+const SHOWN: usize = 3;
+
+impl Status {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(state: State) -> Self {
+        Self {
+            format: 1,
+            state,
+            degraded: Vec::new(),
+            generation: None,
+            source: None,
+            looked_at: Vec::new(),
+            notes: Vec::new(),
+            report: None,
+        }
+    }
+
+    /// The lines for the console.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.headline()];
+        if self.state == State::Rejected
+            && let Some(report) = &self.report
+        {
+            lines.extend(report.lines().take(SHOWN));
+            let more = report.errors().saturating_sub(SHOWN);
+            if more > 0 {
+                lines.push(format!(
+                    "… and {more} more; keelson config validate FILE shows them all"
+                ));
+            }
+        }
+        if self.generation.is_none() {
+            lines.push("in force: network by DHCP, nothing open, no containers".to_owned());
+        } else if matches!(self.state, State::Rejected | State::Reported) {
+            lines.push("in force: the configuration from before".to_owned());
+        }
+        if self.state == State::None {
+            lines.push(format!("looked at: {}", self.looked_at.join(", ")));
+            lines.push("to give one: attach a volume labelled cidata with the file user-data".to_owned());
+        }
+        lines.extend(self.notes.iter().cloned());
+        lines.extend(self.degraded.iter().map(|what| format!("degraded: {what}")));
+        lines
+    }
+
+    fn headline(&self) -> String {
+        let generation = self
+            .generation
+            .as_deref()
+            .and_then(|id| id.get(..12))
+            .unwrap_or_default();
+        let source = self.source.as_deref().unwrap_or("nowhere");
+        match self.state {
+            State::Applied => format!("applied {generation} from {source}"),
+            State::Unchanged => format!("unchanged, {generation} from {source}"),
+            State::Rejected => match self.report.as_ref().map(Report::errors) {
+                Some(1) => "the document is refused, nothing of it is applied: 1 error".to_owned(),
+                Some(n) => format!("the document is refused, nothing of it is applied: {n} errors"),
+                None => "no document is applied".to_owned(),
+            },
+            State::None => "there is no document".to_owned(),
+            State::Reported => "a document was found and not applied".to_owned(),
+        }
+    }
+}
+
+/// Prints lines where the operator looks, or to standard error where there is no console.
+pub fn print(lines: &[String], console: &Path) {
+    use std::io::Write as _;
+    let text: String = lines
+        .iter()
+        .map(|line| format!("keelson: config: {line}\r\n"))
+        .collect();
+    let opened = std::fs::OpenOptions::new().write(true).open(console);
+    let printed = opened.and_then(|mut console| console.write_all(text.as_bytes()));
+    if printed.is_err() {
+        let _ = std::io::stderr().write_all(text.replace('\r', "").as_bytes());
+    }
+}
