@@ -176,13 +176,13 @@ fn the_lease_is_renewed_by_its_server() {
 fn then_by_anyone_then_it_ends() {
     let start = Instant::now();
     let mut client = bound(start);
-    let (mut kinds, mut now) = (Vec::new(), start);
-    let expired = loop {
-        now = client.deadline().unwrap();
+    let mut kinds = Vec::new();
+    let (expired, now) = loop {
+        let now = client.deadline().unwrap();
         let actions = client.step(now, Event::Deadline);
         if let Some(reason) = lost(&actions) {
             assert_eq!(sent(&actions).0.kind(), Some(Kind::Discover));
-            break reason;
+            break (reason, now);
         }
         kinds.push(((now - start).as_secs(), sent(&actions).1));
     };

@@ -7,6 +7,7 @@ use super::records::{RecordError, Records, SessionId};
 use super::upstream::{self, Health, PATIENCE};
 use crate::network::state::Summary;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -164,6 +165,20 @@ impl Core {
                 Answer::empty(ResponseCode::ServFail)
             }
         }
+    }
+
+    /// Addresses of a name outside, IPv4 first; none when it has none or nobody can be asked.
+    pub async fn addresses_of(self: &Rc<Self>, name: &str) -> Vec<IpAddr> {
+        let Ok(name) = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for kind in [RecordType::A, RecordType::AAAA] {
+            let key = Key { name: name.to_lowercase(), kind, dnssec: false, checking_disabled: false };
+            let answer = self.look_up(key).await;
+            found.extend(answer.answers.iter().filter_map(|record| record.data.ip_addr()));
+        }
+        found
     }
 
     /// A connection of an owner of records begins.
