@@ -141,22 +141,27 @@ impl Manager {
         format!("{target} cannot be reached: {waits}; {next}")
     }
 
-    /// Units that are wanted and not up, with the reason.
+    /// Why the target is not up: what it requires and has failed or does not exist; if there is none of that, what it
+    /// still waits for.
     fn holding_up(&self) -> Vec<String> {
         let Some(target) = self.entries.get(&self.boot.policy.target) else {
             return vec![format!("there is no unit {}", self.boot.policy.target)];
         };
-        let mut reasons = Vec::new();
+        let (mut failed, mut slow) = (Vec::new(), Vec::new());
         for name in &target.unit.requires {
             match self.entries.get(name) {
-                None => reasons.push(format!("there is no unit {name}")),
+                None => failed.push(format!("there is no unit {name}")),
                 Some(entry) if entry.is_up() => {}
-                Some(entry) => {
-                    let reason = entry.failure.as_deref().unwrap_or("not up");
-                    reasons.push(format!("{name}: {reason}"));
-                }
+                Some(entry) => match &entry.failure {
+                    Some(reason) => failed.push(format!("{name}: {reason}")),
+                    None => slow.push(format!("{name} is not up")),
+                },
             }
         }
-        reasons
+        if failed.is_empty() { slow } else { failed }
+    }
+
+    pub(super) fn is_boot_target(&self, name: &str) -> bool {
+        self.boot.policy.target == name
     }
 }

@@ -11,7 +11,11 @@ use super::{Action, Level, Manager, report};
 enum Gate {
     Open,
     Wait,
-    Never(String),
+    /// `missing`: nobody has said so yet, since what is required does not even exist.
+    Never {
+        reason: String,
+        missing: bool,
+    },
 }
 
 impl Manager {
@@ -108,8 +112,11 @@ impl Manager {
         match gate {
             Gate::Open => self.launch(now, name, out),
             Gate::Wait => return false,
-            Gate::Never(reason) => {
-                out.push(report(Level::Failure, format!("{name} cannot start: {reason}")));
+            Gate::Never { reason, missing } => {
+                // Whoever failed first was reported; the boot's own target is, with its whole story.
+                let first = missing && !self.is_boot_target(name);
+                let level = if first { Level::Failure } else { Level::Detail };
+                out.push(report(level, format!("{name} cannot start: {reason}")));
                 if let Some(entry) = self.entries.get_mut(name) {
                     entry.failure = Some(reason);
                 }
@@ -123,12 +130,17 @@ impl Manager {
         let mut wait = entry.has_remains();
         for name in &entry.unit.requires {
             let Some(other) = self.entries.get(name) else {
-                return Gate::Never(format!("it requires {name}, and there is no such unit"));
+                let reason = format!("it requires {name}, and there is no such unit");
+                return Gate::Never { reason, missing: true };
+            };
+            let never = |what: &str| Gate::Never {
+                reason: format!("it requires {name}, which {what}"),
+                missing: false,
             };
             match other.state {
                 State::Running | State::Done => {}
-                State::Failed => return Gate::Never(format!("it requires {name}, which failed")),
-                State::Stopped => return Gate::Never(format!("it requires {name}, which is not running")),
+                State::Failed => return never("failed"),
+                State::Stopped => return never("is not running"),
                 State::Waiting | State::Starting { .. } | State::Stopping { .. } | State::BackOff { .. } => wait = true,
             }
         }
