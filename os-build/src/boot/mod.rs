@@ -6,9 +6,9 @@ mod fetch;
 mod interrupt;
 mod nocloud;
 mod options;
-mod view;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,8 @@ use crate::firmware::firmware;
 use crate::oci::{Registry, push};
 use crate::progress::{Progress, Step, mib};
 use crate::qemu::accel::Wish;
-use crate::qemu::{Disk, Machine, MachineSpec};
+use crate::qemu::console::Tee;
+use crate::qemu::{Disk, Machine, MachineError, MachineSpec};
 
 pub use document::{Container, RegistryAccess, document};
 pub use fetch::client;
@@ -29,7 +30,6 @@ pub use nocloud::volume;
 pub use options::{Port, PortError};
 
 use fetch::Page;
-use view::View;
 
 /// What the system prints when it is up, and when it knows that it will not be.
 const UP: &str = "keelson: boot-complete slot=";
@@ -41,6 +41,7 @@ const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 const END_PATIENCE: Duration = Duration::from_secs(90);
 /// The same for a machine that never came up and may not hear the button.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// How long the machine is left alone between looks at Ctrl-C.
 const GLANCE: Duration = Duration::from_millis(200);
 /// The disk of the machine, larger than the image so that the state partition grows as on a real one.
@@ -164,7 +165,7 @@ fn start(
     spec.forwards = Some(request.ports.iter().map(Port::forward).collect());
     spec.accel = request.accel.resolve();
     spec.stop_on_reboot = false;
-    let tee = (!request.once).then(|| View::to_stdout().boxed());
+    let tee = (!request.once).then(|| Box::new(std::io::stdout()) as Tee);
     let machine = Machine::start(&spec, folder, tee)?;
     step.done(&format!(
         "{} MiB, {} cpu, {}",
@@ -227,7 +228,7 @@ fn wait_up(machine: &Machine, step: &Step, interrupt: &Interrupt) -> Result<()> 
             Err(error) if machine.ended() || Instant::now() >= deadline => {
                 return Err(error).context("the machine did not come up");
             }
-            Err(_) => step.at(&view::last_line(&machine.console().text())),
+            Err(_) => step.at(&machine.console().last_line()),
         }
     }
 }
@@ -252,7 +253,7 @@ async fn wait_page(machine: &Machine, port: Port, step: &Step, interrupt: &Inter
                     machine.tail()
                 );
             }
-            Err(_) => step.at(&view::last_line(&machine.console().text())),
+            Err(_) => step.at(&machine.console().last_line()),
         }
         tokio::time::sleep(GLANCE).await;
     }
@@ -279,13 +280,25 @@ fn power_off(machine: &mut Machine, progress: Progress) -> Result<()> {
         return Ok(());
     }
     let step = progress.step("power off");
-    machine.press_power_button()?;
     let was_up = machine.console().count(UP) > 0;
-    match machine.wait_for_end(if was_up { END_PATIENCE } else { SHORT_PATIENCE }) {
+    match press_until_off(machine, if was_up { END_PATIENCE } else { SHORT_PATIENCE }) {
         Ok(status) if status.success() => step.done("clean"),
         Ok(status) => bail!("QEMU ended with {status}"),
         Err(_) if !was_up => step.done("cut: the machine had not come up and did not answer the power button"),
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// A machine early in its boot does not hear the button yet, so it is pressed again and again.
+fn press_until_off(machine: &mut Machine, patience: Duration) -> Result<ExitStatus, MachineError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        // A machine that is just ending has no button any more; waiting tells.
+        let _ = machine.press_power_button();
+        match machine.wait_for_end(PRESS_AGAIN) {
+            Err(_) if Instant::now() < deadline => {}
+            outcome => return outcome,
+        }
+    }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::terminal::Plain;
+
 /// Where console output also goes, as it comes.
 pub type Tee = Box<dyn Write + Send>;
 
@@ -56,7 +58,7 @@ pub enum Waited {
 }
 
 impl Console {
-    /// Reads `output` to its end in a thread of its own, into `log` and `tee`.
+    /// Reads `output` to its end in a thread of its own: as it comes into `log`, as plain text into `tee`.
     ///
     /// # Errors
     /// The log file cannot be created.
@@ -68,14 +70,15 @@ impl Console {
         });
         let reader = Arc::clone(&shared);
         thread::spawn(move || {
-            let mut buffer = [0; 4096];
+            let (mut buffer, mut plain) = ([0; 4096], Plain::default());
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 let bytes = buffer.get(..count).unwrap_or_default();
                 let _ = file.write_all(bytes);
+                let text = plain.text_of(bytes);
                 if let Some(tee) = &mut tee {
-                    let _ = tee.write_all(bytes).and_then(|()| tee.flush());
+                    let _ = tee.write_all(&text).and_then(|()| tee.flush());
                 }
-                reader.lock().text.push_str(&String::from_utf8_lossy(bytes));
+                reader.lock().text.push_str(&String::from_utf8_lossy(&text));
                 reader.changed.notify_all();
             }
             reader.lock().closed = true;
@@ -94,6 +97,14 @@ impl Console {
     #[must_use]
     pub fn closed(&self) -> bool {
         self.0.lock().closed
+    }
+
+    /// The last line with text in it, short enough for a line of progress.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        let state = self.0.lock();
+        let line = state.text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        line.unwrap_or_default().chars().take(80).collect()
     }
 
     /// Number of bytes printed so far: a position to search from.

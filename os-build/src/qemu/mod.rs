@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod console;
 pub mod machine;
 pub mod monitor;
+mod terminal;
 
 pub use accel::Accel;
 pub use arguments::{Disk, Forward, MachineSpec, Protocol};
