@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::fat;
 
 fn open(disk: &[u8]) -> Volume<&[u8]> {
-    Volume::open(disk).unwrap().expect("a volume")
+    Volume::open(disk).unwrap().unwrap()
 }
 
 #[test]
@@ -39,6 +39,45 @@ fn reads_fat_of_every_width() {
             volume.file("user-data", 99_999),
             Err(VolumeError::TooLong { size: 100_000, .. })
         ));
+    }
+}
+
+/// Volumes as operators make them: by dosfstools and mtools, where these are installed.
+#[test]
+fn reads_what_common_tools_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let (image, document) = (directory.path().join("seed.img"), directory.path().join("user-data"));
+    std::fs::write(&document, "schema = 1\n").unwrap();
+    for width in ["12", "16", "32"] {
+        let _ = std::fs::remove_file(&image);
+        let run = |program: &str, arguments: &[&str]| {
+            let command = std::process::Command::new(program)
+                .args(arguments)
+                .env("MTOOLS_SKIP_CHECK", "1")
+                .output();
+            command.is_ok_and(|output| output.status.success())
+        };
+        let (image, document) = (image.to_str().unwrap(), document.to_str().unwrap());
+        let made = run(
+            "/usr/sbin/mkfs.vfat",
+            &["-C", "-F", width, "-n", "CIDATA", "-i", "00c0ffee", image, "40960"],
+        ) && run("mcopy", &["-i", image, document, "::/user-data"]);
+        if !made {
+            eprintln!("skipped: mkfs.vfat or mcopy is missing");
+            return;
+        }
+        let disk = std::fs::read(image).unwrap();
+        let volume = open(&disk);
+        assert_eq!(
+            (volume.label().unwrap().as_str(), volume.id().as_str()),
+            ("CIDATA", "00C0-FFEE"),
+            "{width}"
+        );
+        assert_eq!(
+            volume.file("user-data", 100).unwrap().unwrap(),
+            b"schema = 1\n",
+            "{width}"
+        );
     }
 }
 

@@ -28,6 +28,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "machine-config", run: keelson_machine_config::fuzz::document },
     Target { name: "machine-json", run: keelson_machine_config::fuzz::machine_json },
     Target { name: "netlink", run: keelson_netlink::fuzz::fuzz_netlink_message },
+    Target { name: "nocloud-meta-data", run: keelson_config::fuzz::meta_data },
+    Target { name: "nocloud-volume", run: keelson_config::fuzz::volume },
     Target { name: "notification", run: keelson_init::fuzz::fuzz_notification },
     Target { name: "release", run: keelson_image_layout::fuzz::release },
     Target { name: "shim-packet", run: keelson_shim_api::fuzz::fuzz_shim_packet },

@@ -155,7 +155,11 @@ impl<R: ReadAt> Fat<R> {
             Width::Twelve => {
                 let pair = u16::from_le_bytes(self.device.array(table + at + at / 2)?);
                 (
-                    u32::from(if cluster.is_multiple_of(2) { pair & 0xfff } else { pair >> 4 }),
+                    u32::from(if cluster.is_multiple_of(2) {
+                        pair & 0xfff
+                    } else {
+                        pair >> 4
+                    }),
                     0xff8,
                 )
             }
