@@ -1,7 +1,7 @@
-//! Whether more block devices may appear: a controller without a driver yet, or a disk whose driver is still probing.
+//! Whether more block devices may appear: a controller without a driver yet, or a disk that its driver has not shown yet.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The longest the boot waits for a device.
@@ -31,23 +31,66 @@ impl Waiting {
     }
 }
 
-/// Buses with storage: the folder of devices, the attribute that tells what a device is, the values that mean storage.
-const BUSES: [(&str, &str, &[&str]); 3] = [
-    // PCI class 01: mass storage.
-    ("bus/pci/devices", "class", &["0x01"]),
-    // Virtio device 2 is a disk, 8 a SCSI host.
-    ("bus/virtio/devices", "device", &["0x0002", "0x0008"]),
-    // USB interface class 8: mass storage.
-    ("bus/usb/devices", "bInterfaceClass", &["08"]),
+/// Where storage shows, and what is there once it is detected.
+struct Bus {
+    /// Folder of devices.
+    devices: &'static str,
+    /// Attribute that tells what a device is, and how it begins for storage.
+    attribute: (&'static str, &'static str),
+    /// Beginning of a folder's name, at this depth below the device, that shows the end of detection.
+    done: (&'static str, usize),
+}
+
+/// Loading a driver ends with the detection of what hangs on PCI and virtio; a USB stick is looked at a second later.
+const BUSES: [Bus; 4] = [
+    // Class 01: mass storage.
+    Bus {
+        devices: "bus/pci/devices",
+        attribute: ("class", "0x01"),
+        done: ("driver", 0),
+    },
+    Bus {
+        devices: "bus/virtio/devices",
+        attribute: ("device", "0x0002"),
+        done: ("block", 0),
+    },
+    Bus {
+        devices: "bus/virtio/devices",
+        attribute: ("device", "0x0008"),
+        done: ("driver", 0),
+    },
+    // Interface class 8: mass storage.
+    Bus {
+        devices: "bus/usb/devices",
+        attribute: ("bInterfaceClass", "08"),
+        done: ("target", 1),
+    },
 ];
 
 fn still_detecting(sys: &Path) -> bool {
-    BUSES.iter().any(|(folder, attribute, storage)| {
-        let entries = fs::read_dir(sys.join(folder)).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).any(|device| {
-            let kind = fs::read_to_string(device.join(attribute)).unwrap_or_default();
-            storage.iter().any(|prefix| kind.starts_with(prefix)) && !device.join("driver").exists()
+    BUSES.iter().any(|bus| {
+        entries(&sys.join(bus.devices)).into_iter().any(|device| {
+            let kind = fs::read_to_string(device.join(bus.attribute.0)).unwrap_or_default();
+            kind.starts_with(bus.attribute.1) && !shows(&device, bus.done)
         })
+    })
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn shows(directory: &Path, (prefix, depth): (&str, usize)) -> bool {
+    entries(directory).iter().any(|path| match depth {
+        0 => path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(prefix)),
+        _ => path.is_dir() && !path.is_symlink() && shows(path, (prefix, depth - 1)),
     })
 }
 
@@ -56,15 +99,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_only_for_storage_without_a_driver() {
-        let root = tempfile::tempdir().unwrap();
-        let device = root.path().join("bus/pci/devices/0000:00:03.0");
-        fs::create_dir_all(&device).unwrap();
-        fs::write(device.join("class"), "0x020000\n").unwrap();
-        assert!(!still_detecting(root.path()));
-        fs::write(device.join("class"), "0x010000\n").unwrap();
-        assert!(still_detecting(root.path()));
-        fs::create_dir(device.join("driver")).unwrap();
-        assert!(!still_detecting(root.path()));
+    fn waits_only_for_storage_that_is_not_detected_yet() {
+        for (device, attribute, value, done) in [
+            ("bus/pci/devices/0000:00:03.0", "class", "0x010000\n", "driver"),
+            ("bus/virtio/devices/virtio1", "device", "0x0002\n", "block"),
+            (
+                "bus/usb/devices/1-2:1.0",
+                "bInterfaceClass",
+                "08\n",
+                "host2/target2:0:0",
+            ),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let device = root.path().join(device);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join(attribute), "0x020000\n").unwrap();
+            assert!(!still_detecting(root.path()));
+            fs::write(device.join(attribute), value).unwrap();
+            assert!(still_detecting(root.path()));
+            fs::create_dir_all(device.join(done)).unwrap();
+            assert!(!still_detecting(root.path()));
+        }
     }
 }

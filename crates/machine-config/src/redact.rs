@@ -13,13 +13,12 @@ pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     while let Some(word) = next_word(text, at) {
         at = word.end;
-        let name = text.get(word.clone()).unwrap_or_default();
-        if !sounds_secret(name) {
-            continue;
-        }
         let Some(start) = value_start(text, word.end) else {
             continue;
         };
+        if !sounds_secret(text.get(word).unwrap_or_default()) {
+            continue;
+        }
         let end = value_end(text, start);
         if end > start {
             found.push(start..end);

@@ -93,23 +93,45 @@ fn readable(bytes: &[u8]) -> Result<&str, Finding> {
 fn validate_text(file: &str, original: &str) -> Verdict {
     let mut text = Text::new(original);
     text.mask(redact::secret_ranges(original));
+    if let Some(root) = syntax::parse_whole(original) {
+        return conclude(file, text, root.get_ref(), &Broken::default(), Vec::new(), None);
+    }
     let repaired = syntax::repair(original);
-    let mut findings: Vec<Finding> = Vec::new();
     let faults = repaired.faults.into_iter().map(|fault| finding(fault, None));
     // Placed in the document as it is; all that follows speaks of the repaired text.
     let early = sink::report(file, faults.collect(), &text);
     text.set_inserted(repaired.inserted);
-
     let (root, faults) = syntax::parse(&repaired.clean);
-    findings.extend(faults.into_iter().map(|fault| {
+    let faults = faults.into_iter().map(|fault| {
         let first = first_definition(&root, &repaired.clean, &fault.range);
         finding(fault, first)
-    }));
-    let found = examine(root.get_ref(), &repaired.broken);
+    });
+    conclude(
+        file,
+        text,
+        root.get_ref(),
+        &repaired.broken,
+        faults.collect(),
+        Some(early),
+    )
+}
+
+/// Examines the tree and puts all findings into one report.
+fn conclude(
+    file: &str,
+    mut text: Text<'_>,
+    root: &DeTable<'_>,
+    broken: &Broken,
+    mut findings: Vec<Finding>,
+    early: Option<Report>,
+) -> Verdict {
+    let found = examine(root, broken);
     text.mask(found.hidden);
     findings.extend(found.findings);
     let mut report = sink::report(file, findings, &text);
-    report = merge(early, report);
+    if let Some(early) = early {
+        report = merge(early, report);
+    }
     let accepted = accept(&mut report, found.config, found.secrets, &text);
     Verdict {
         accepted,

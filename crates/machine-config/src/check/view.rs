@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::nearest::meant;
+use crate::schema;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -65,7 +66,9 @@ impl<'t, 'i> View<'t, 'i> {
     /// The tables within the top-level table `key`, however it is misspelt.
     pub(crate) fn sections(&self, key: &str) -> Vec<View<'t, 'i>> {
         let names = self.table.keys().map(|name| name.get_ref().as_ref());
-        let meant = names.filter(|name| *name == key || meant("", name).is_some_and(|row| row.path == key));
+        let misspelt =
+            |name: &str| schema::child("", name).is_none() && meant("", name).is_some_and(|row| row.path == key);
+        let meant = names.filter(|name| *name == key || misspelt(name));
         meant.flat_map(|name| self.tables(name)).collect()
     }
 

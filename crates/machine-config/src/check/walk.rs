@@ -39,43 +39,60 @@ pub(crate) struct Walk<'b> {
     pub(crate) hidden: Vec<Range<usize>>,
 }
 
-/// Where the walk is: in the key table, and in the document.
-#[derive(Clone)]
-struct At {
-    pattern: String,
-    path: Vec<String>,
+/// Where the walk is: in the key table, and in the document. A chain of borrowed steps, since only a mistake needs the
+/// path as text.
+#[derive(Clone, Copy)]
+struct At<'p> {
+    pattern: &'static str,
+    step: Option<(&'p At<'p>, Step<'p>)>,
 }
 
-impl At {
-    fn root() -> Self {
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Key(&'p str),
+    Element(usize),
+}
+
+impl<'p> At<'p> {
+    const ROOT: At<'static> = At {
+        pattern: "",
+        step: None,
+    };
+
+    fn is_root(&self) -> bool {
+        self.step.is_none()
+    }
+
+    fn child(&'p self, row: &Key, name: &'p str) -> Self {
         Self {
-            pattern: String::new(),
-            path: Vec::new(),
+            pattern: row.path,
+            step: Some((self, Step::Key(name))),
         }
     }
 
-    fn child(&self, row: &Key, name: &str) -> Self {
-        let mut path = self.path.clone();
-        path.push(name.to_owned());
+    fn element(&'p self, index: usize) -> Self {
         Self {
-            pattern: row.path.to_owned(),
-            path,
+            pattern: schema::element(self.pattern),
+            step: Some((self, Step::Element(index))),
         }
     }
 
-    fn element(&self, index: usize) -> Self {
-        let mut path = self.path.clone();
-        if let Some(last) = path.last_mut() {
-            last.push_str(&format!("[{index}]"));
+    /// The names on the way here.
+    fn path(&self) -> Vec<String> {
+        let Some((parent, step)) = self.step else {
+            return Vec::new();
+        };
+        let mut path = parent.path();
+        match (step, path.last_mut()) {
+            (Step::Key(name), _) => path.push(name.to_owned()),
+            (Step::Element(index), Some(last)) => last.push_str(&format!("[{index}]")),
+            (Step::Element(_), None) => {}
         }
-        Self {
-            pattern: format!("{}[]", self.pattern),
-            path,
-        }
+        path
     }
 
     fn shown(&self) -> String {
-        dotted(&self.path)
+        dotted(&self.path())
     }
 }
 
@@ -105,7 +122,7 @@ impl<'b> Walk<'b> {
 
     /// Walks a whole document.
     pub(crate) fn root(&mut self, root: &DeTable<'_>) -> Json {
-        Json::Object(self.table(root, &(0..0), &At::root()))
+        Json::Object(self.table(root, &(0..0), &At::ROOT))
     }
 
     /// Hides every value: nothing is known about which are secret.
@@ -118,12 +135,12 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn table(&mut self, table: &DeTable<'_>, span: &Range<usize>, at: &At) -> Map<String, Json> {
+    fn table(&mut self, table: &DeTable<'_>, span: &Range<usize>, at: &At<'_>) -> Map<String, Json> {
         let mut out = Map::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
-            match schema::child(&at.pattern, name) {
-                None if at.path.is_empty() && name.starts_with("x-") => {
+            match schema::child(at.pattern, name) {
+                None if at.is_root() && name.starts_with("x-") => {
                     self.settle(key.span(), value, Fate::Ignored);
                 }
                 Some(row) => {
@@ -135,7 +152,7 @@ impl<'b> Walk<'b> {
                 None => self.unknown_key(key, value, at),
             }
         }
-        for row in schema::children(&at.pattern).filter(|row| row.presence == Presence::Required) {
+        for row in schema::children(at.pattern).filter(|row| row.presence == Presence::Required) {
             let there = table.keys().any(|key| key.get_ref() == row.leaf());
             if !there && !self.broken.may_hold(row.leaf()) {
                 self.missing_key(row, span, at);
@@ -144,24 +161,24 @@ impl<'b> Walk<'b> {
         out
     }
 
-    fn unknown_key(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>, at: &At) {
+    fn unknown_key(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>, at: &At<'_>) {
         let name: &str = key.get_ref();
         // The mistakes inside a misspelt table are worth knowing too.
         let tables = |row: &&Key| matches!(row.kind, Kind::Table | Kind::Map(_) | Kind::Tables);
-        if let Some(row) = meant(&at.pattern, name).filter(tables) {
+        if let Some(row) = meant(at.pattern, name).filter(tables) {
             self.value(row, value, &at.child(row, name));
         }
         self.settle(key.span(), value, Fate::Refused);
         self.hide_leaves(value);
-        let mut path = at.path.clone();
+        let mut path = at.path();
         path.push(name.to_owned());
-        let place = if at.path.is_empty() {
+        let place = if at.is_root() {
             "at the top".to_owned()
         } else {
             format!("in `{}`", at.shown())
         };
         let mut message = format!("there is no key {name:?} {place}");
-        let mut cure = key_advice(&at.pattern, name);
+        let mut cure = key_advice(at.pattern, name);
         if at.pattern == "volume.*" {
             message = "a volume has no keys".to_owned();
             cure = Some("leave the table empty".to_owned());
@@ -170,9 +187,9 @@ impl<'b> Walk<'b> {
         self.findings.push(finding.cure(cure.unwrap_or_default()));
     }
 
-    fn missing_key(&mut self, row: &Key, span: &Range<usize>, at: &At) {
+    fn missing_key(&mut self, row: &Key, span: &Range<usize>, at: &At<'_>) {
         let path = at.child(row, row.leaf()).shown();
-        let (message, cure) = match at.path.is_empty() {
+        let (message, cure) = match at.is_root() {
             true => (
                 format!("`{}` is missing", row.leaf()),
                 "begin the document with `schema = 1`".to_owned(),
@@ -220,7 +237,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn value(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At) -> Option<Json> {
+    fn value(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At<'_>) -> Option<Json> {
         let span = value.span();
         match (row.kind, value.get_ref()) {
             (Kind::Table, DeValue::Table(table)) => Some(Json::Object(self.table(table, &span, at))),
@@ -256,12 +273,12 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn map(&mut self, row: &Key, rule: Rule, table: &DeTable<'_>, at: &At) -> Json {
+    fn map(&mut self, row: &Key, rule: Rule, table: &DeTable<'_>, at: &At<'_>) -> Json {
         let mut out = Map::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
             if let Err((code, error)) = string::check(rule, name) {
-                let path = dotted(&[at.path.clone(), vec![name.to_owned()]].concat());
+                let path = dotted(&[at.path(), vec![name.to_owned()]].concat());
                 let finding = Finding::error(code, key.span(), &path, error.problem).cure(error.cure);
                 self.findings.push(finding);
             }
@@ -276,7 +293,7 @@ impl<'b> Walk<'b> {
         Json::Object(out)
     }
 
-    fn tables(&mut self, row: &Key, array: &DeArray<'_>, at: &At) -> Json {
+    fn tables(&mut self, row: &Key, array: &DeArray<'_>, at: &At<'_>) -> Json {
         let mut out = Vec::new();
         for (index, value) in array.iter().enumerate() {
             match value.get_ref() {
@@ -293,8 +310,8 @@ impl<'b> Walk<'b> {
         &mut self,
         row: &Key,
         array: &DeArray<'_>,
-        at: &At,
-        mut check: impl FnMut(&mut Self, &str, &Range<usize>, &At) -> Option<Json>,
+        at: &At<'_>,
+        mut check: impl FnMut(&mut Self, &str, &Range<usize>, &At<'_>) -> Option<Json>,
     ) -> Option<Json> {
         let mut out = Vec::new();
         for (index, value) in array.iter().enumerate() {
@@ -320,7 +337,7 @@ impl<'b> Walk<'b> {
         Some(Json::Array(out))
     }
 
-    fn text(&mut self, rule: Rule, text: &str, span: &Range<usize>, at: &At) -> Option<Json> {
+    fn text(&mut self, rule: Rule, text: &str, span: &Range<usize>, at: &At<'_>) -> Option<Json> {
         match string::check(rule, text) {
             Ok(json) => Some(json),
             Err((code, error)) => {
@@ -334,7 +351,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn word(&mut self, words: &[&str], text: &str, span: &Range<usize>, at: &At) -> Option<Json> {
+    fn word(&mut self, words: &[&str], text: &str, span: &Range<usize>, at: &At<'_>) -> Option<Json> {
         if words.contains(&text) {
             return Some(Json::String(text.to_owned()));
         }
@@ -353,7 +370,13 @@ impl<'b> Walk<'b> {
         None
     }
 
-    fn integer(&mut self, number: Option<i64>, (min, max): (i64, i64), span: &Range<usize>, at: &At) -> Option<Json> {
+    fn integer(
+        &mut self,
+        number: Option<i64>,
+        (min, max): (i64, i64),
+        span: &Range<usize>,
+        at: &At<'_>,
+    ) -> Option<Json> {
         if let Some(number) = number.filter(|number| (min..=max).contains(number)) {
             return Some(Json::from(number));
         }
@@ -371,7 +394,7 @@ impl<'b> Walk<'b> {
         None
     }
 
-    fn processors(&mut self, text: &str, span: &Range<usize>, at: &At) -> Option<Json> {
+    fn processors(&mut self, text: &str, span: &Range<usize>, at: &At<'_>) -> Option<Json> {
         let cpus = text.parse().ok().and_then(crate::value::Cpus::from_f64);
         if let Some(cpus) = cpus.filter(|cpus| cpus.nano >= 1_000_000) {
             return Some(Json::from(cpus.nano));
@@ -386,7 +409,7 @@ impl<'b> Walk<'b> {
         None
     }
 
-    fn text_or_secret(&mut self, row: &Key, text: &str, span: &Range<usize>, at: &At) -> Option<Json> {
+    fn text_or_secret(&mut self, row: &Key, text: &str, span: &Range<usize>, at: &At<'_>) -> Option<Json> {
         if row.secret {
             self.hidden.push(span.clone());
         }
@@ -394,13 +417,13 @@ impl<'b> Walk<'b> {
         if !row.secret {
             return Some(json);
         }
-        let name = inline_secret_name(&at.path)?;
+        let name = inline_secret_name(&at.path())?;
         let reference = serde_json::json!({ "secret": name.as_str() });
         self.secrets.0.insert(name, Secret::new(text.to_owned()));
         Some(reference)
     }
 
-    fn secret_ref(&mut self, table: &DeTable<'_>, span: &Range<usize>, at: &At) -> Option<Json> {
+    fn secret_ref(&mut self, table: &DeTable<'_>, span: &Range<usize>, at: &At<'_>) -> Option<Json> {
         let mut name = None;
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
@@ -429,18 +452,18 @@ impl<'b> Walk<'b> {
         name.map(|name| serde_json::json!({ "secret": name }))
     }
 
-    fn secret_value(&mut self, text: &str, span: &Range<usize>, at: &At) {
+    fn secret_value(&mut self, text: &str, span: &Range<usize>, at: &At<'_>) {
         self.hidden.push(span.clone());
         if self.text(Rule::Free(65536), text, span, at).is_none() {
             return;
         }
-        let name = at.path.get(1).and_then(|name| name.parse::<Name>().ok());
+        let name = at.path().get(1).and_then(|name| name.parse::<Name>().ok());
         if let Some(name) = name {
             self.secrets.0.insert(name, Secret::new(text.to_owned()));
         }
     }
 
-    fn wrong_element(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At) {
+    fn wrong_element(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At<'_>) {
         self.settle_inside(value, Fate::Refused);
         self.hide_if_secret(row, value);
         let wanted = if row.kind == Kind::Tables {
@@ -454,7 +477,7 @@ impl<'b> Walk<'b> {
             .push(Finding::error(Code::WrongType, value.span(), &at.shown(), message).cure(cure));
     }
 
-    fn wrong_type(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At) {
+    fn wrong_type(&mut self, row: &Key, value: &Spanned<DeValue<'_>>, at: &At<'_>) {
         self.settle_inside(value, Fate::Refused);
         self.hide_if_secret(row, value);
         let wanted = wanted(row.kind);

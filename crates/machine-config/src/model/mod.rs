@@ -67,8 +67,14 @@ impl Default for MachineConfig {
 impl MachineConfig {
     /// Every reference to a secret.
     pub fn secret_refs_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
-        let passwords = self.registries.values_mut().filter_map(|registry| registry.password.as_mut());
-        let env = self.containers.values_mut().flat_map(|container| container.env.values_mut());
+        let passwords = self
+            .registries
+            .values_mut()
+            .filter_map(|registry| registry.password.as_mut());
+        let env = self
+            .containers
+            .values_mut()
+            .flat_map(|container| container.env.values_mut());
         passwords.chain(env.filter_map(|value| match value {
             EnvValue::Secret(secret) => Some(secret),
             EnvValue::Plain(_) => None,
@@ -77,7 +83,10 @@ impl MachineConfig {
 
     /// Every reference to a secret.
     pub fn secret_refs(&self) -> impl Iterator<Item = &SecretRef> {
-        let passwords = self.registries.values().filter_map(|registry| registry.password.as_ref());
+        let passwords = self
+            .registries
+            .values()
+            .filter_map(|registry| registry.password.as_ref());
         let env = self.containers.values().flat_map(|container| container.env.values());
         passwords.chain(env.filter_map(|value| match value {
             EnvValue::Secret(secret) => Some(secret),

@@ -151,6 +151,14 @@ pub fn child(parent: &str, name: &str) -> Option<&'static Key> {
     children(parent).find(|key| key.leaf() == name || key.leaf() == "*")
 }
 
+/// Path of the elements of the list of tables at `path`; empty when their keys are in no row.
+#[must_use]
+pub fn element(path: &str) -> &'static str {
+    BY_PARENT
+        .get_key_value(format!("{path}[]").as_str())
+        .map_or("", |(key, _)| key)
+}
+
 /// The rows directly below the table at `parent`.
 pub fn children(parent: &str) -> impl Iterator<Item = &'static Key> {
     BY_PARENT.get(parent).into_iter().flatten().copied()

@@ -55,6 +55,11 @@ impl Broken {
     }
 }
 
+/// The tree of a text without mistakes of syntax.
+pub(crate) fn parse_whole(text: &str) -> Option<Spanned<DeTable<'_>>> {
+    DeTable::parse(text).ok()
+}
+
 /// Finds the syntax errors of `text` and gives the text that is left without them.
 pub(crate) fn repair(text: &str) -> Repaired<'_> {
     let mut repaired = Repaired {
@@ -63,9 +68,6 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
         faults: Vec::new(),
         broken: Broken::default(),
     };
-    if DeTable::parse(text).is_ok() {
-        return repaired;
-    }
     let mut clean = text.to_owned();
     let mut missing_brackets: Vec<(usize, &str)> = Vec::new();
     let mut lost_table = false;
