@@ -25,7 +25,9 @@ pub fn fuzz_dhcp_packet(data: &[u8]) {
 /// Takes `data` as a query from a client, and answers it.
 pub fn fuzz_dns_query(data: &[u8]) {
     let Ok(message) = Message::from_vec(data) else { return };
-    let Some(Ok(query)) = answer::check(&message) else { return };
+    let Some(Ok(query)) = answer::check(&message) else {
+        return;
+    };
     let records = Records::default();
     let view = records.host_view(Ipv4Addr::LOCALHOST.into());
     if let answer::Decision::Forward(key) = answer::decide(&message, query, Some(&view)) {
@@ -51,7 +53,11 @@ pub fn fuzz_resolver_frame(data: &[u8]) {
 
 /// Judges `data` as the answer of a time server.
 pub fn fuzz_ntp_answer(data: &[u8]) {
-    let cookie = data.get(24..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes);
+    let cookie = data
+        .get(24..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .map_or(0, u64::from_be_bytes);
     let now = Duration::from_secs(1_790_000_000);
     let _ = packet::judge(data, cookie, now, now);
 }

@@ -7,6 +7,8 @@ use tokio::task::LocalSet;
 fn main() -> ExitCode {
     keelson_daemon::run("keelson-netd", async {
         // Stopped by being dropped.
-        LocalSet::new().run_until(run(World::machine()?, std::future::pending())).await
+        LocalSet::new()
+            .run_until(run(World::machine()?, std::future::pending()))
+            .await
     })
 }

@@ -18,7 +18,9 @@ pub fn normalise(text: &str) -> Option<String> {
 
 fn is_label(label: &str) -> bool {
     (1..=LABEL_MAX).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -29,7 +31,9 @@ pub fn parse_wire_list(bytes: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     let mut at = 0;
     while at < bytes.len() && names.len() < LIST_MAX {
-        let Some((name, end)) = parse_wire(bytes, at) else { break };
+        let Some((name, end)) = parse_wire(bytes, at) else {
+            break;
+        };
         names.extend(normalise(&name));
         at = end;
     }
@@ -86,7 +90,10 @@ mod tests {
             assert_eq!(normalise(text).as_deref(), expected, "{text}");
         }
         assert_eq!(normalise(&"a".repeat(64)), None);
-        assert_eq!(normalise(&"a.".repeat(127)), Some("a.".repeat(127).trim_end_matches('.').into()));
+        assert_eq!(
+            normalise(&"a.".repeat(127)),
+            Some("a.".repeat(127).trim_end_matches('.').into())
+        );
         assert_eq!(normalise(&"a.".repeat(128)), None);
     }
 

@@ -15,7 +15,10 @@ impl Readable {
     ///
     /// # Errors
     /// The kernel's; outside a runtime.
-    #[allow(deprecated, reason = "deprecated for types that may change their descriptor; OwnedFd cannot")]
+    #[allow(
+        deprecated,
+        reason = "deprecated for types that may change their descriptor; OwnedFd cannot"
+    )]
     pub fn watch(fd: impl AsFd) -> io::Result<Self> {
         let own = fd.as_fd().try_clone_to_owned()?;
         AsyncFd::with_interest(own, Interest::READABLE).map(Self)

@@ -6,10 +6,10 @@ use crate::network::state::Summary;
 use crate::resolver::core::Core;
 use crate::resolver::serve::Server;
 use crate::resolver::{control, serve};
+use crate::status;
 use crate::time::clock::{self, Hand};
 use crate::time::keeper::{self, Keeper, save_now_and_then};
 use crate::time::{floor, saved};
-use crate::status;
 use anyhow::Context;
 use keelson_image_layout::paths;
 use rustix::fd::OwnedFd;
@@ -47,7 +47,10 @@ impl World {
     /// The record socket is neither passed nor can it be made.
     pub fn machine() -> anyhow::Result<Self> {
         let passed = keelson_daemon::passed_fds::take();
-        let passed = passed.into_iter().find(|(name, _)| name == RECORD_SOCKET).map(|(_, fd)| fd);
+        let passed = passed
+            .into_iter()
+            .find(|(name, _)| name == RECORD_SOCKET)
+            .map(|(_, fd)| fd);
         let records = match passed {
             Some(fd) => fd,
             None => control::open(paths::RESOLVER_SOCKET.as_ref())
@@ -77,7 +80,13 @@ pub async fn run(world: World, stop: impl Future<Output = ()>) -> anyhow::Result
     let core = Core::new(networks.clone());
     let server = Server::start(Rc::clone(&core), world.dns_port).context("cannot listen for name queries")?;
     let configured = Box::new(Effective(world.machine_config.clone()));
-    let keeper = Keeper::new(Rc::clone(&core), networks.clone(), time_status, (release, world.hand), configured);
+    let keeper = Keeper::new(
+        Rc::clone(&core),
+        networks.clone(),
+        time_status,
+        (release, world.hand),
+        configured,
+    );
     keelson_daemon::notify::ready();
     tokio::select! {
         outcome = manager::run(config::host_name(), summary) => outcome.context("the network cannot be managed"),

@@ -91,7 +91,11 @@ fn render(summary: &Summary, time: &keeper::Status, core: &Core) -> io::Result<V
         search: &summary.search,
         ntp: &summary.ntp,
         offered_hostname: summary.hostname.as_deref(),
-        resolver: ResolverStatus { figures, records, cache },
+        resolver: ResolverStatus {
+            figures,
+            records,
+            cache,
+        },
         time: time.clone(),
     };
     let mut text = serde_json::to_vec_pretty(&status)?;
@@ -103,7 +107,13 @@ fn link_status(own: &OwnLink) -> LinkStatus<'_> {
     let lease = own.lease.as_ref().map(|lease| LeaseStatus {
         address: format!("{}/{}", lease.address, lease.prefix),
         server: lease.server,
-        gateways: lease.settings.routes.iter().filter(|route| route.prefix == 0).filter_map(|r| r.gateway).collect(),
+        gateways: lease
+            .settings
+            .routes
+            .iter()
+            .filter(|route| route.prefix == 0)
+            .filter_map(|r| r.gateway)
+            .collect(),
         seconds: lease.duration.map(|time| time.as_secs()),
     });
     LinkStatus {
@@ -112,7 +122,11 @@ fn link_status(own: &OwnLink) -> LinkStatus<'_> {
         mac: own.link.mac.map(|mac| mac.to_string()),
         mtu: own.link.mtu,
         carrier: own.link.carrier,
-        addresses: own.addresses.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")).collect(),
+        addresses: own
+            .addresses
+            .iter()
+            .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+            .collect(),
         lease,
     }
 }

@@ -17,15 +17,25 @@ fn privileged_a_lease_is_applied_whole() {
     let Some(()) = lab.start_router(&[]) else { return };
     lab.start_daemon();
     let address = lab.leased();
-    assert!(address.starts_with("10.44.0.5") || address.starts_with("10.44.0.60"), "{address}");
+    assert!(
+        address.starts_with("10.44.0.5") || address.starts_with("10.44.0.60"),
+        "{address}"
+    );
     let status = eventually("name servers of both families", 15, || {
         let status = lab.status();
         (status["dns"].as_array()?.len() >= 2).then_some(status)
     });
     assert_eq!(status["dns"], serde_json::json!(["10.44.0.1:53", "[fd44::1]:53"]));
-    assert_eq!(status["search"], serde_json::json!(["example.test", "more.example.test", "six.example.test"]));
+    assert_eq!(
+        status["search"],
+        serde_json::json!(["example.test", "more.example.test", "six.example.test"])
+    );
     assert_eq!(status["ntp"], serde_json::json!(["10.44.0.1"]));
-    assert_eq!(status["links"].as_array().unwrap().len(), 1, "only eth0 is ours: {status:#}");
+    assert_eq!(
+        status["links"].as_array().unwrap().len(),
+        1,
+        "only eth0 is ours: {status:#}"
+    );
 
     let mut route = lab.machine.route();
     let eth0 = route.link("eth0").unwrap().unwrap();
@@ -38,27 +48,21 @@ fn privileged_a_lease_is_applied_whole() {
         addresses.into_iter().find(|a| a.ip.to_string().starts_with("fd44:"))
     });
     let routes = route.routes().unwrap();
-    let default = routes.iter().find(|r| r.is_default() && r.protocol == protocol::DHCP).unwrap();
+    let default = routes
+        .iter()
+        .find(|r| r.is_default() && r.protocol == protocol::DHCP)
+        .unwrap();
     assert_eq!(default.gateway, Some(ROUTER.into()));
     assert_eq!(default.metric, Some(1024 + eth0.index));
     assert_eq!(default.source, Some(leased.ip));
-    assert!(routes.iter().any(|r| r.is_default() && r.protocol == protocol::RA), "{routes:?}");
+    assert!(
+        routes.iter().any(|r| r.is_default() && r.protocol == protocol::RA),
+        "{routes:?}"
+    );
     // Links of the engine are as they were.
     let bridge = route.link("keelson0").unwrap().unwrap();
     let of_bridge = seen.iter().filter(|a| a.link == bridge.index && a.ip.is_ipv4());
     assert_eq!(of_bridge.count(), 1);
-}
-
-#[test]
-fn privileged_the_lease_is_renewed() {
-    let Some(mut lab) = Lab::new() else { return };
-    let Some(()) = lab.start_router(&["--dhcp-option=option:T1,2"]) else { return };
-    lab.start_daemon();
-    let address = lab.leased();
-    let discovered = discoveries(&lab);
-    eventually("a renewal", 20, || (lab.router_log().matches("DHCPACK(lan)").count() >= 3).then_some(()));
-    assert_eq!(lab.leased(), address);
-    assert_eq!(discoveries(&lab), discovered);
 }
 
 #[test]
@@ -88,7 +92,9 @@ fn privileged_a_cut_cable_is_noticed_and_the_lease_confirmed() {
     lab.start_daemon();
     let address = lab.leased();
     let carrier = |expected: bool| {
-        eventually("the carrier", 10, || (lab.status()["links"][0]["carrier"] == expected).then_some(()));
+        eventually("the carrier", 10, || {
+            (lab.status()["links"][0]["carrier"] == expected).then_some(())
+        });
     };
     carrier(true);
     lab.router.set_up("lan", false);
@@ -118,7 +124,10 @@ fn privileged_another_server_takes_the_old_address_away() {
     let new = lab.leased();
     assert!(new.starts_with("10.44.0.2"), "{new}");
     let addresses = lab.machine.route().addresses().unwrap();
-    let leased: Vec<_> = addresses.iter().filter(|a| a.ip.to_string().starts_with("10.44.")).collect();
+    let leased: Vec<_> = addresses
+        .iter()
+        .filter(|a| a.ip.to_string().starts_with("10.44."))
+        .collect();
     assert_eq!(leased.len(), 1, "{old} then {new}: {leased:?}");
     assert!(new.starts_with(&leased[0].ip.to_string()));
 }

@@ -68,7 +68,10 @@ fn privileged_the_host_resolves() {
     assert_eq!(absent.metadata.response_code, ResponseCode::NXDomain);
     assert_eq!(data(&ask("localhost.", RecordType::A)), ["127.0.0.1"]);
     let six: IpAddr = "::1".parse().unwrap();
-    assert_eq!(data(&lab.machine.ask(six, "known.example.test.", RecordType::A).unwrap()), ["192.0.2.7"]);
+    assert_eq!(
+        data(&lab.machine.ask(six, "known.example.test.", RecordType::A).unwrap()),
+        ["192.0.2.7"]
+    );
     let stream = lab.machine.ask_stream(LOCAL, "known.example.test.", RecordType::A);
     assert_eq!(data(&stream), ["192.0.2.7"]);
 }
@@ -85,7 +88,10 @@ fn privileged_what_does_not_fit_is_fetched_over_a_stream() {
 #[test]
 fn privileged_without_a_server_what_was_known_stays_and_nothing_is_invented() {
     let Some(mut lab) = lab() else { return };
-    assert_eq!(data(&lab.machine.ask(LOCAL, "known.example.test.", RecordType::A).unwrap()), ["192.0.2.7"]);
+    assert_eq!(
+        data(&lab.machine.ask(LOCAL, "known.example.test.", RecordType::A).unwrap()),
+        ["192.0.2.7"]
+    );
     lab.stop_router();
     // Its time to live is two seconds; then it is stale, and still better than nothing.
     eventually("a stale answer", 20, || {
@@ -103,12 +109,17 @@ fn privileged_a_container_sees_its_network_and_the_world() {
     let mut owner = Owner::connect(&lab.path("resolver.sock"), None);
     owner.push(true);
     let ask = |name: &str| {
-        eventually("an answer at the gateway", 5, || lab.container.ask(GATEWAY, name, RecordType::A))
+        eventually("an answer at the gateway", 5, || {
+            lab.container.ask(GATEWAY, name, RecordType::A)
+        })
     };
     assert_eq!(data(&ask("web.")), [CONTAINER.to_string()]);
     assert_eq!(data(&ask("web.app.")), [CONTAINER.to_string()]);
     assert_eq!(data(&ask("known.example.test.")), ["192.0.2.7"]);
-    assert_eq!(data(&lab.container.ask_stream(GATEWAY, "web.", RecordType::A)), [CONTAINER.to_string()]);
+    assert_eq!(
+        data(&lab.container.ask_stream(GATEWAY, "web.", RecordType::A)),
+        [CONTAINER.to_string()]
+    );
     let host = lab.machine.ask(LOCAL, "web.", RecordType::A).unwrap();
     assert!(host.answers.is_empty(), "the host is no member: {host}");
     owner.push(false);
@@ -132,25 +143,33 @@ fn privileged_strangers_are_refused() {
     let Some(lab) = lab() else { return };
     let mut owner = Owner::connect(&lab.path("resolver.sock"), None);
     owner.push(true);
-    eventually("an answer at the gateway", 5, || lab.container.ask(GATEWAY, "web.", RecordType::A));
+    eventually("an answer at the gateway", 5, || {
+        lab.container.ask(GATEWAY, "web.", RecordType::A)
+    });
     // A neighbour of the machine sends to the gateway's address through the machine's own.
     let machine = lab.leased();
     let machine: Ipv4Addr = machine.split('/').next().unwrap().parse().unwrap();
     let mut route = lab.router.route();
     let lan = route.index_of("lan").unwrap();
-    let to = keelson_netlink::Route { gateway: Some(machine.into()), ..keelson_netlink::Route::to(GATEWAY, 32).on(lan) };
+    let to = keelson_netlink::Route {
+        gateway: Some(machine.into()),
+        ..keelson_netlink::Route::to(GATEWAY, 32).on(lan)
+    };
     route.add_route(&to).unwrap();
     for name in ["web.", "known.example.test."] {
         let answer = lab.router.ask(GATEWAY, name, RecordType::A).unwrap();
         assert_eq!(answer.metadata.response_code, ResponseCode::Refused, "{name}");
     }
-    assert!(lab.router.inside(|| {
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.connect((machine, 53)).unwrap();
-        let _ = socket.send(&[0; 12]);
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        socket.send(&[0; 12]).is_err()
-    }), "nothing listens at the machine's outer address");
+    assert!(
+        lab.router.inside(|| {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.connect((machine, 53)).unwrap();
+            let _ = socket.send(&[0; 12]);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            socket.send(&[0; 12]).is_err()
+        }),
+        "nothing listens at the machine's outer address"
+    );
 }
 
 #[test]
@@ -159,7 +178,11 @@ fn privileged_records_of_a_named_session_outlive_a_restart_of_their_owner() {
     let path = lab.path("resolver.sock");
     let mut owner = Owner::connect(&path, Some("engine"));
     owner.push(true);
-    let known = || lab.container.ask(GATEWAY, "web.", RecordType::A).map(|answer| data(&answer));
+    let known = || {
+        lab.container
+            .ask(GATEWAY, "web.", RecordType::A)
+            .map(|answer| data(&answer))
+    };
     eventually("an answer at the gateway", 5, known);
     drop(owner);
     assert_eq!(known(), Some(vec![CONTAINER.to_string()]));
@@ -179,5 +202,9 @@ fn privileged_bad_requests_change_nothing_and_bad_frames_end_the_connection() {
     let error = owner.request(json!({"op": "add", "records": [record]}));
     assert_eq!(error.as_deref(), Some("there is no network \"none\" in this session"));
     owner.push(true);
-    assert_eq!(owner.exchange(&json!({"id": 9, "op": "other"})), Value::Null, "the connection ends");
+    assert_eq!(
+        owner.exchange(&json!({"id": 9, "op": "other"})),
+        Value::Null,
+        "the connection ends"
+    );
 }

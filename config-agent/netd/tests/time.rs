@@ -47,8 +47,10 @@ fn privileged_the_leases_time_server_is_followed() {
 #[test]
 fn privileged_a_configured_server_is_preferred_and_found_by_name() {
     let Some(mut lab) = Lab::new() else { return };
-    let Some(()) = lab.start_router(&["--host-record=clock.example.test,10.44.0.1", "--dhcp-option=option:ntp-server,10.44.0.9"])
-    else {
+    let Some(()) = lab.start_router(&[
+        "--host-record=clock.example.test,10.44.0.1",
+        "--dhcp-option=option:ntp-server,10.44.0.9",
+    ]) else {
         return;
     };
     serve_time(&lab, 0);

@@ -118,7 +118,12 @@ impl Held {
     fn new(lease: Lease, since: Instant) -> Self {
         let (renew, rebind) = (since + lease.renew, since + lease.rebind);
         let expire = lease.duration.map(|duration| since + duration);
-        Self { lease, renew, rebind, expire }
+        Self {
+            lease,
+            renew,
+            rebind,
+            expire,
+        }
     }
 }
 
@@ -131,13 +136,32 @@ struct Try {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    Stopped { held: Option<Held> },
+    Stopped {
+        held: Option<Held>,
+    },
     Selecting(Try),
-    Requesting { offer: Lease, sent: Instant, wait: Try },
-    Rebooting { address: Ipv4Addr, held: Option<Held>, sent: Instant, wait: Try },
+    Requesting {
+        offer: Lease,
+        sent: Instant,
+        wait: Try,
+    },
+    Rebooting {
+        address: Ipv4Addr,
+        held: Option<Held>,
+        sent: Instant,
+        wait: Try,
+    },
     Bound(Held),
-    Renewing { held: Held, sent: Instant, next: Instant },
-    Rebinding { held: Held, sent: Instant, next: Instant },
+    Renewing {
+        held: Held,
+        sent: Instant,
+        next: Instant,
+    },
+    Rebinding {
+        held: Held,
+        sent: Instant,
+        next: Instant,
+    },
 }
 
 /// A client for one link.
@@ -154,7 +178,13 @@ impl Client {
     /// A client that waits for a carrier.
     pub fn new(identity: Identity, random: Random, now: Instant) -> Self {
         let state = State::Stopped { held: None };
-        Self { identity, random, transaction: 0, began: now, state }
+        Self {
+            identity,
+            random,
+            transaction: 0,
+            began: now,
+            state,
+        }
     }
 
     /// When [`Event::Deadline`] is due; None: never.
@@ -170,7 +200,10 @@ impl Client {
 
     /// True while packets come and go without an address, on the raw link.
     pub fn wants_raw_link(&self) -> bool {
-        matches!(self.state, State::Selecting(_) | State::Requesting { .. } | State::Rebooting { .. })
+        matches!(
+            self.state,
+            State::Selecting(_) | State::Requesting { .. } | State::Rebooting { .. }
+        )
     }
 
     /// The address the client speaks from, while it renews a lease.
@@ -288,9 +321,9 @@ impl Client {
                 self.request(now, offer, wait.number)
             }
             State::Requesting { .. } => self.start_over(now, None, Duration::ZERO),
-            State::Rebooting { address, held, wait, .. } if wait.number < REQUEST_TRIES => {
-                self.reboot(now, address, held, wait.number)
-            }
+            State::Rebooting {
+                address, held, wait, ..
+            } if wait.number < REQUEST_TRIES => self.reboot(now, address, held, wait.number),
             // Another network, or no server: the address stays until it expires or another is granted.
             State::Rebooting { .. } => self.start_over(now, None, Duration::ZERO),
             State::Bound(held) => {
@@ -314,7 +347,10 @@ impl Client {
         if delay.is_zero() {
             actions.extend(self.discover(now, 0));
         } else {
-            self.state = State::Selecting(Try { number: 0, next: now + delay });
+            self.state = State::Selecting(Try {
+                number: 0,
+                next: now + delay,
+            });
         }
         actions
     }
@@ -327,23 +363,39 @@ impl Client {
 
     fn request(&mut self, now: Instant, offer: Lease, tries: u32) -> Vec<Action> {
         let mut packet = self.packet_of(Kind::Request, now);
-        packet.options.insert(code::REQUESTED_ADDRESS, offer.address.octets().to_vec());
+        packet
+            .options
+            .insert(code::REQUESTED_ADDRESS, offer.address.octets().to_vec());
         packet.options.insert(code::SERVER, offer.server.octets().to_vec());
-        self.state = State::Requesting { offer, sent: now, wait: self.wait(now, tries) };
+        self.state = State::Requesting {
+            offer,
+            sent: now,
+            wait: self.wait(now, tries),
+        };
         vec![Action::Send(packet, Destination::Link)]
     }
 
     fn reboot(&mut self, now: Instant, address: Ipv4Addr, held: Option<Held>, tries: u32) -> Vec<Action> {
         let mut packet = self.packet_of(Kind::Request, now);
-        packet.options.insert(code::REQUESTED_ADDRESS, address.octets().to_vec());
-        self.state = State::Rebooting { address, held, sent: now, wait: self.wait(now, tries) };
+        packet
+            .options
+            .insert(code::REQUESTED_ADDRESS, address.octets().to_vec());
+        self.state = State::Rebooting {
+            address,
+            held,
+            sent: now,
+            wait: self.wait(now, tries),
+        };
         vec![Action::Send(packet, Destination::Link)]
     }
 
     fn renew(&mut self, now: Instant, held: Held) -> Vec<Action> {
         let mut packet = self.packet_of(Kind::Request, now);
         packet.client = held.lease.address;
-        let to = Destination::Server { from: held.lease.address, to: held.lease.server };
+        let to = Destination::Server {
+            from: held.lease.address,
+            to: held.lease.server,
+        };
         let next = now + half_the_rest(now, Some(held.rebind));
         self.state = State::Renewing { held, sent: now, next };
         vec![Action::Send(packet, to)]
@@ -380,7 +432,10 @@ impl Client {
 
     fn wait(&mut self, now: Instant, tries: u32) -> Try {
         let base = (FIRST_WAIT * 2u32.saturating_pow(tries.min(10))).min(LONGEST_WAIT);
-        Try { number: tries.saturating_add(1), next: now + self.random.around(base, JITTER_PERCENT) }
+        Try {
+            number: tries.saturating_add(1),
+            next: now + self.random.around(base, JITTER_PERCENT),
+        }
     }
 
     fn held(&self) -> Option<&Held> {

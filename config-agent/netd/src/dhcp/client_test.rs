@@ -14,7 +14,10 @@ fn at(start: Instant, seconds: u64) -> Instant {
 }
 
 fn client(now: Instant) -> Client {
-    let identity = Identity { mac: MAC, hostname: Some("web-1".into()) };
+    let identity = Identity {
+        mac: MAC,
+        hostname: Some("web-1".into()),
+    };
     Client::new(identity, Random::seeded(1), now)
 }
 
@@ -31,7 +34,9 @@ fn reply(to: &Packet, kind: Kind, address: Ipv4Addr) -> Packet {
     packet.yours = address;
     packet.options.insert(code::SERVER, SERVER.octets().to_vec());
     packet.options.insert(code::SUBNET_MASK, vec![255, 255, 255, 0]);
-    packet.options.insert(code::LEASE_TIME, u32::try_from(LEASE).unwrap().to_be_bytes().to_vec());
+    packet
+        .options
+        .insert(code::LEASE_TIME, u32::try_from(LEASE).unwrap().to_be_bytes().to_vec());
     packet
 }
 
@@ -101,7 +106,12 @@ fn silence_is_met_with_patience() {
     for (wait, base) in waits.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]) {
         assert!((wait / base - 1.0).abs() <= 0.1001, "{waits:?}");
     }
-    assert!(sent(&client.step(client.deadline().unwrap(), Event::Deadline)).0.seconds > 200);
+    assert!(
+        sent(&client.step(client.deadline().unwrap(), Event::Deadline))
+            .0
+            .seconds
+            > 200
+    );
 }
 
 #[test]
@@ -112,7 +122,12 @@ fn a_server_that_offers_but_does_not_grant_is_given_up() {
     let offer = reply(sent(&actions).0, Kind::Offer, ADDRESS);
     client.step(start, Event::Packet(&offer));
     let kinds: Vec<_> = (0..4)
-        .map(|_| sent(&client.step(client.deadline().unwrap(), Event::Deadline)).0.kind().unwrap())
+        .map(|_| {
+            sent(&client.step(client.deadline().unwrap(), Event::Deadline))
+                .0
+                .kind()
+                .unwrap()
+        })
         .collect();
     assert_eq!(kinds, [Kind::Request, Kind::Request, Kind::Request, Kind::Discover]);
 }
@@ -124,10 +139,22 @@ fn packets_of_others_are_ignored() {
     let actions = client.step(now, FRESH);
     let good = reply(sent(&actions).0, Kind::Offer, ADDRESS);
     let table = [
-        Packet { transaction: good.transaction ^ 1, ..good.clone() },
-        Packet { mac: [9; 6], ..good.clone() },
-        Packet { direction: Direction::Request, ..good.clone() },
-        Packet { yours: Ipv4Addr::UNSPECIFIED, ..good.clone() },
+        Packet {
+            transaction: good.transaction ^ 1,
+            ..good.clone()
+        },
+        Packet {
+            mac: [9; 6],
+            ..good.clone()
+        },
+        Packet {
+            direction: Direction::Request,
+            ..good.clone()
+        },
+        Packet {
+            yours: Ipv4Addr::UNSPECIFIED,
+            ..good.clone()
+        },
         reply(&good, Kind::Ack, ADDRESS),
         reply(&good, Kind::Nak, ADDRESS),
     ];
@@ -147,11 +174,18 @@ fn a_refused_request_starts_over_after_a_moment() {
     let request = sent(&actions).0.clone();
     let mut foreign = reply(&request, Kind::Nak, ADDRESS);
     foreign.options.insert(code::SERVER, vec![9, 9, 9, 9]);
-    assert_eq!(client.step(now, Event::Packet(&foreign)), [], "a server we did not choose");
+    assert_eq!(
+        client.step(now, Event::Packet(&foreign)),
+        [],
+        "a server we did not choose"
+    );
     let nak = reply(&request, Kind::Nak, ADDRESS);
     assert_eq!(client.step(now, Event::Packet(&nak)), []);
     assert_eq!(client.deadline(), Some(at(now, 1)));
-    assert_eq!(sent(&client.step(at(now, 1), Event::Deadline)).0.kind(), Some(Kind::Discover));
+    assert_eq!(
+        sent(&client.step(at(now, 1), Event::Deadline)).0.kind(),
+        Some(Kind::Discover)
+    );
 }
 
 #[test]
@@ -162,7 +196,13 @@ fn the_lease_is_renewed_by_its_server() {
     let now = at(start, LEASE / 2);
     let actions = client.step(now, Event::Deadline);
     let (request, to) = sent(&actions);
-    assert_eq!(to, Destination::Server { from: ADDRESS, to: SERVER });
+    assert_eq!(
+        to,
+        Destination::Server {
+            from: ADDRESS,
+            to: SERVER
+        }
+    );
     assert_eq!(request.client, ADDRESS);
     assert!(!request.options.contains_key(&code::REQUESTED_ADDRESS) && !request.options.contains_key(&code::SERVER));
     assert_eq!(client.wants_address(), Some(ADDRESS));
@@ -188,12 +228,23 @@ fn then_by_anyone_then_it_ends() {
     };
     assert_eq!(expired, Reason::Expired);
     assert_eq!(now, at(start, LEASE));
-    let (server, everyone): (Vec<_>, Vec<_>) =
-        kinds.into_iter().partition(|(_, to)| matches!(to, Destination::Server { .. }));
+    let (server, everyone): (Vec<_>, Vec<_>) = kinds
+        .into_iter()
+        .partition(|(_, to)| matches!(to, Destination::Server { .. }));
     let rebind = LEASE * 7 / 8;
-    assert!(server.iter().all(|(second, _)| (LEASE / 2..rebind).contains(second)), "{server:?}");
-    assert!(everyone.iter().all(|(second, to)| *second >= rebind && *to == Destination::Everyone(ADDRESS)));
-    assert!((3..8).contains(&server.len()) && (2..8).contains(&everyone.len()), "{server:?} {everyone:?}");
+    assert!(
+        server.iter().all(|(second, _)| (LEASE / 2..rebind).contains(second)),
+        "{server:?}"
+    );
+    assert!(
+        everyone
+            .iter()
+            .all(|(second, to)| *second >= rebind && *to == Destination::Everyone(ADDRESS))
+    );
+    assert!(
+        (3..8).contains(&server.len()) && (2..8).contains(&everyone.len()),
+        "{server:?} {everyone:?}"
+    );
 }
 
 #[test]
@@ -223,7 +274,10 @@ fn after_a_cut_the_same_address_is_asked_for() {
     let other = Ipv4Addr::new(10, 0, 2, 16);
     let ack = reply(request, Kind::Ack, other);
     let actions = client.step(now, Event::Packet(&ack));
-    assert_eq!((lost(&actions), configured(&actions)), (Some(Reason::Refused), Some(other)));
+    assert_eq!(
+        (lost(&actions), configured(&actions)),
+        (Some(Reason::Refused), Some(other))
+    );
 }
 
 #[test]
@@ -247,7 +301,12 @@ fn in_another_network_the_old_address_is_given_up() {
 fn an_address_of_another_life_is_asked_for() {
     let now = Instant::now();
     let mut client = client(now);
-    let actions = client.step(now, Event::Carrier { previous: Some(ADDRESS) });
+    let actions = client.step(
+        now,
+        Event::Carrier {
+            previous: Some(ADDRESS),
+        },
+    );
     assert_eq!(sent(&actions).0.options[&code::REQUESTED_ADDRESS], ADDRESS.octets());
     let nak = reply(sent(&actions).0, Kind::Nak, Ipv4Addr::UNSPECIFIED);
     let actions = client.step(now, Event::Packet(&nak));

@@ -76,7 +76,10 @@ fn pseudo_header(from: Ipv4Addr, to: Ipv4Addr, length: u16) -> u32 {
 fn checksum(bytes: &[u8], start: u32) -> u16 {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let mut sum = u64::from(start);
-    sum += pairs.iter().map(|pair| u64::from(u16::from_be_bytes(*pair))).sum::<u64>();
+    sum += pairs
+        .iter()
+        .map(|pair| u64::from(u16::from_be_bytes(*pair)))
+        .sum::<u64>();
     sum += rest.first().map_or(0, |last| u64::from(*last) << 8);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

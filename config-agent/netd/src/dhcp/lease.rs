@@ -74,9 +74,13 @@ impl Lease {
             return Err(LeaseError::Address(address));
         }
         let option = |code| packet.options.get(&code).map(Vec::as_slice);
-        let server = option(code::SERVER).and_then(options::parse_address).ok_or(LeaseError::Server)?;
+        let server = option(code::SERVER)
+            .and_then(options::parse_address)
+            .ok_or(LeaseError::Server)?;
         let prefix = match option(code::SUBNET_MASK) {
-            Some(mask) => options::parse_mask(mask).filter(|bits| *bits > 0).ok_or(LeaseError::Mask)?,
+            Some(mask) => options::parse_mask(mask)
+                .filter(|bits| *bits > 0)
+                .ok_or(LeaseError::Mask)?,
             None => class_prefix(address),
         };
         let seconds = |code| option(code).and_then(options::parse_u32);
@@ -86,7 +90,15 @@ impl Lease {
             seconds(code::REBINDING_TIME),
         );
         let settings = Settings::from_packet(packet);
-        Ok(Self { address, prefix, server, duration, renew, rebind, settings })
+        Ok(Self {
+            address,
+            prefix,
+            server,
+            duration,
+            renew,
+            rebind,
+            settings,
+        })
     }
 }
 
@@ -105,7 +117,9 @@ impl Settings {
             dns: addresses(code::DNS),
             search,
             ntp: addresses(code::NTP),
-            mtu: option(code::MTU).and_then(options::parse_u16).filter(|mtu| *mtu >= SMALLEST_MTU),
+            mtu: option(code::MTU)
+                .and_then(options::parse_u16)
+                .filter(|mtu| *mtu >= SMALLEST_MTU),
             hostname: option(code::HOSTNAME).and_then(options::parse_name),
         }
     }
@@ -130,7 +144,11 @@ fn times(lease: u32, renew: Option<u32>, rebind: Option<u32>) -> (Option<Duratio
     let secs = |seconds: u32| Duration::from_secs(seconds.into());
     let total = secs(lease).max(SHORTEST);
     let rebind = rebind.map(secs).filter(|time| *time < total).unwrap_or(total * 7 / 8);
-    let renew = renew.map(secs).filter(|time| *time < rebind).unwrap_or(total / 2).min(rebind);
+    let renew = renew
+        .map(secs)
+        .filter(|time| *time < rebind)
+        .unwrap_or(total / 2)
+        .min(rebind);
     ((lease != LONGEST).then_some(total), renew, rebind)
 }
 
@@ -175,17 +193,26 @@ mod tests {
         .unwrap();
         assert_eq!((lease.address, lease.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
         assert_eq!(lease.duration, Some(Duration::from_secs(86400)));
-        assert_eq!((lease.renew, lease.rebind), (Duration::from_secs(43200), Duration::from_secs(75600)));
+        assert_eq!(
+            (lease.renew, lease.rebind),
+            (Duration::from_secs(43200), Duration::from_secs(75600))
+        );
         let settings = lease.settings;
         assert_eq!(settings.routes[0].gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
         assert_eq!(settings.search, ["example.org", "b.example.org"]);
-        assert_eq!((settings.mtu, settings.hostname.as_deref()), (Some(1400), Some("web-1")));
+        assert_eq!(
+            (settings.mtu, settings.hostname.as_deref()),
+            (Some(1400), Some("web-1"))
+        );
     }
 
     #[test]
     fn classless_routes_replace_the_router() {
         let routes: &[u8] = &[8, 10, 10, 0, 0, 1];
-        let lease = Lease::from_packet(&ack(&[(code::ROUTER, &[10, 0, 2, 2]), (code::CLASSLESS_ROUTES, routes)]));
+        let lease = Lease::from_packet(&ack(&[
+            (code::ROUTER, &[10, 0, 2, 2]),
+            (code::CLASSLESS_ROUTES, routes),
+        ]));
         let routes = lease.unwrap().settings.routes;
         assert_eq!(routes.len(), 1);
         assert_eq!(routes[0].prefix, 8);
@@ -195,11 +222,17 @@ mod tests {
     fn nonsense_is_refused_or_replaced() {
         let mut packet = ack(&[]);
         packet.yours = Ipv4Addr::UNSPECIFIED;
-        assert_eq!(Lease::from_packet(&packet), Err(LeaseError::Address(Ipv4Addr::UNSPECIFIED)));
+        assert_eq!(
+            Lease::from_packet(&packet),
+            Err(LeaseError::Address(Ipv4Addr::UNSPECIFIED))
+        );
         let mut packet = ack(&[]);
         packet.options.remove(&code::SERVER);
         assert_eq!(Lease::from_packet(&packet), Err(LeaseError::Server));
-        assert_eq!(Lease::from_packet(&ack(&[(code::SUBNET_MASK, &[255, 0, 255, 0])])), Err(LeaseError::Mask));
+        assert_eq!(
+            Lease::from_packet(&ack(&[(code::SUBNET_MASK, &[255, 0, 255, 0])])),
+            Err(LeaseError::Mask)
+        );
         let lease = Lease::from_packet(&ack(&[(code::MTU, &[0, 68])])).unwrap();
         assert_eq!((lease.prefix, lease.settings.mtu), (8, None));
     }

@@ -21,7 +21,14 @@ pub fn parse_address(value: &[u8]) -> Option<Ipv4Addr> {
 
 /// A list of addresses; those that cannot be a host's are left out.
 pub fn parse_addresses(value: &[u8]) -> Vec<Ipv4Addr> {
-    value.as_chunks::<4>().0.iter().copied().map(Ipv4Addr::from).filter(|ip| is_host(*ip)).collect()
+    value
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .copied()
+        .map(Ipv4Addr::from)
+        .filter(|ip| is_host(*ip))
+        .collect()
 }
 
 /// True for an address a host can have.
@@ -43,7 +50,9 @@ pub fn parse_u16(value: &[u8]) -> Option<u16> {
 pub fn parse_mask(value: &[u8]) -> Option<u8> {
     let bits = parse_address(value)?.to_bits();
     let prefix = bits.leading_ones();
-    (prefix == bits.count_ones()).then(|| u8::try_from(prefix).ok()).flatten()
+    (prefix == bits.count_ones())
+        .then(|| u8::try_from(prefix).ok())
+        .flatten()
 }
 
 /// A host or domain name in text, with the zero byte some servers append.
@@ -82,7 +91,14 @@ fn next_route(value: &[u8]) -> Option<(ClasslessRoute, &[u8])> {
     let destination = Ipv4Addr::from_bits(u32::from_be_bytes(destination) & mask);
     let gateway = parse_address(gateway)?;
     let gateway = (!gateway.is_unspecified()).then_some(gateway);
-    Some((ClasslessRoute { destination, prefix: *prefix, gateway }, rest))
+    Some((
+        ClasslessRoute {
+            destination,
+            prefix: *prefix,
+            gateway,
+        },
+        rest,
+    ))
 }
 
 #[cfg(test)]
@@ -106,7 +122,9 @@ mod tests {
     #[test]
     fn classless_routes() {
         // The examples of RFC 3442 with a router each, and a route on the link.
-        let bytes = [0, 10, 0, 0, 1, 8, 10, 10, 0, 0, 1, 24, 10, 0, 5, 10, 0, 0, 1, 12, 172, 31, 0, 0, 0, 0];
+        let bytes = [
+            0, 10, 0, 0, 1, 8, 10, 10, 0, 0, 1, 24, 10, 0, 5, 10, 0, 0, 1, 12, 172, 31, 0, 0, 0, 0,
+        ];
         let routes: Vec<_> = parse_routes(&bytes)
             .into_iter()
             .map(|r| format!("{}/{} {:?}", r.destination, r.prefix, r.gateway))
@@ -127,7 +145,10 @@ mod tests {
     #[test]
     fn address_lists_leave_out_what_is_no_host() {
         let bytes = [10, 0, 0, 3, 0, 0, 0, 0, 255, 255, 255, 255, 1, 1, 1, 1, 9];
-        assert_eq!(parse_addresses(&bytes), [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(1, 1, 1, 1)]);
+        assert_eq!(
+            parse_addresses(&bytes),
+            [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(1, 1, 1, 1)]
+        );
     }
 
     #[test]

@@ -232,8 +232,12 @@ fn read_options(mut rest: &[u8], options: &mut BTreeMap<u8, Vec<u8>>) {
             PAD => after,
             END => return,
             code => {
-                let Some((length, after)) = after.split_first() else { return };
-                let Some((value, after)) = after.split_at_checked(usize::from(*length)) else { return };
+                let Some((length, after)) = after.split_first() else {
+                    return;
+                };
+                let Some((value, after)) = after.split_at_checked(usize::from(*length)) else {
+                    return;
+                };
                 options.entry(code).or_default().extend_from_slice(value);
                 after
             }

@@ -15,14 +15,14 @@ const LARGEST: usize = 2048;
 
 /// Unfragmented UDP over IPv4 to port 68, and nothing else, wakes us up.
 const FILTER: [Instruction; 8] = [
-    (0x30, 0, 0, 9),                      // byte at 9: protocol
-    (0x15, 0, 5, 17),                     // UDP?
-    (0x28, 0, 0, 6),                      // half-word at 6: fragment
-    (0x45, 3, 0, 0x1fff),                 // first fragment?
-    (0xb1, 0, 0, 0),                      // X = length of the IP header
-    (0x48, 0, 0, 2),                      // half-word at X + 2: destination port
-    (0x15, 1, 0, CLIENT_PORT as u32),     // ours?
-    (0x06, 0, 0, 0),                      // no
+    (0x30, 0, 0, 9),                  // byte at 9: protocol
+    (0x15, 0, 5, 17),                 // UDP?
+    (0x28, 0, 0, 6),                  // half-word at 6: fragment
+    (0x45, 3, 0, 0x1fff),             // first fragment?
+    (0xb1, 0, 0, 0),                  // X = length of the IP header
+    (0x48, 0, 0, 2),                  // half-word at X + 2: destination port
+    (0x15, 1, 0, CLIENT_PORT as u32), // ours?
+    (0x06, 0, 0, 0),                  // no
 ];
 const PASS: Instruction = (0x06, 0, 0, 0xffff);
 
@@ -41,7 +41,10 @@ impl RawLink {
     pub fn open(link: u32) -> io::Result<Self> {
         let filter: Vec<_> = FILTER.iter().copied().chain([PASS]).collect();
         let fd = packet::open(link, IPV4, &filter)?;
-        Ok(Self { fd: Readable::watch(fd)?, link })
+        Ok(Self {
+            fd: Readable::watch(fd)?,
+            link,
+        })
     }
 
     /// Sends a DHCP packet to everyone on the link.
@@ -60,8 +63,10 @@ impl RawLink {
     pub async fn receive(&self) -> io::Result<Vec<u8>> {
         loop {
             let mut buffer = vec![0; LARGEST];
-            let (length, _) =
-                self.fd.read(|fd| recv(fd, buffer.as_mut_slice(), RecvFlags::empty())).await?;
+            let (length, _) = self
+                .fd
+                .read(|fd| recv(fd, buffer.as_mut_slice(), RecvFlags::empty()))
+                .await?;
             if let Some(payload) = buffer.get(..length).and_then(frame::decode) {
                 return Ok(payload.to_vec());
             }

@@ -11,7 +11,10 @@ pub fn apply(socket: &mut RouteSocket, link: u32, plan: &Plan) -> bool {
         outcomes.push(absent_is_fine(socket.delete_address(address)));
     }
     if let Some(mtu) = plan.mtu {
-        let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
+        let change = LinkChange {
+            mtu: Some(mtu),
+            ..LinkChange::default()
+        };
         outcomes.push(socket.change_link(link, &change));
     }
     outcomes.extend(plan.add_address.iter().map(|address| socket.add_address(address)));

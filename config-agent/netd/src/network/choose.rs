@@ -45,7 +45,12 @@ mod tests {
             };
             assert_eq!(decide_managed(&link), expected, "{name}");
         }
-        let loopback = Link { name: "lo".into(), hardware: 772, loopback: true, ..Link::default() };
+        let loopback = Link {
+            name: "lo".into(),
+            hardware: 772,
+            loopback: true,
+            ..Link::default()
+        };
         assert!(!decide_managed(&loopback));
     }
 }

@@ -10,9 +10,9 @@ use super::state::{Networks, OwnLink, Summary};
 use crate::dhcp::client::Identity;
 use crate::dhcp::lease::Lease;
 use crate::dhcp::task::{self, Command, Report, Target};
-use keelson_netlink::{Error, Event, EventSocket, Link, LinkChange, RouteSocket};
 use crate::explain::chain;
 use crate::readable::Readable;
+use keelson_netlink::{Error, Event, EventSocket, Link, LinkChange, RouteSocket};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -73,7 +73,10 @@ async fn next_events(readable: &Readable, socket: &EventSocket) -> Result<Vec<Ev
 
 fn event_error(error: &std::io::Error) -> Error {
     let source = Errno::from_io_error(error).unwrap_or(Errno::IO);
-    Error::Receive { what: "listen for events".into(), source }
+    Error::Receive {
+        what: "listen for events".into(),
+        source,
+    }
 }
 
 async fn sleep_until(end: Option<Instant>) {
@@ -86,8 +89,11 @@ async fn sleep_until(end: Option<Instant>) {
 impl Manager {
     fn look_at_everything(&mut self) -> Result<(), Error> {
         let links = self.socket.links()?;
-        self.clients.retain(|index, _| links.iter().any(|link| link.index == *index));
-        self.networks.links.retain(|index, _| links.iter().any(|link| link.index == *index));
+        self.clients
+            .retain(|index, _| links.iter().any(|link| link.index == *index));
+        self.networks
+            .links
+            .retain(|index, _| links.iter().any(|link| link.index == *index));
         for link in links {
             if link.loopback && !link.up {
                 self.bring_up(&link);
@@ -125,7 +131,11 @@ impl Manager {
             return Ok(());
         }
         let carrier = link.up && link.carrier;
-        let known = self.networks.links.get(&link.index).map(|own| own.link.up && own.link.carrier);
+        let known = self
+            .networks
+            .links
+            .get(&link.index)
+            .map(|own| own.link.up && own.link.carrier);
         match self.networks.links.get_mut(&link.index) {
             Some(own) => own.link = link.clone(),
             None => self.begin(&link),
@@ -154,7 +164,10 @@ impl Manager {
         let target = Target {
             link: link.index,
             name: link.name.clone(),
-            identity: Identity { mac, hostname: self.hostname.clone() },
+            identity: Identity {
+                mac,
+                hostname: self.hostname.clone(),
+            },
         };
         tokio::spawn(task::run(target, receiver, self.reports.clone()));
         self.clients.insert(link.index, commands);
@@ -175,7 +188,10 @@ impl Manager {
     }
 
     fn bring_up(&mut self, link: &Link) {
-        let change = LinkChange { up: Some(true), ..LinkChange::default() };
+        let change = LinkChange {
+            up: Some(true),
+            ..LinkChange::default()
+        };
         if let Err(error) = self.socket.change_link(link.index, &change) {
             log::warn!(link = link.name, error:% = chain(&error); "link does not come up");
         }
@@ -216,8 +232,12 @@ impl Manager {
             return Ok(());
         };
         let (addresses, routes) = (self.socket.addresses()?, self.socket.routes()?);
-        let current =
-            Current { link: index, mtu: own.link.mtu, addresses: &addresses, routes: &routes };
+        let current = Current {
+            link: index,
+            mtu: own.link.mtu,
+            addresses: &addresses,
+            routes: &routes,
+        };
         let plan = plan(current, lease.as_ref());
         let complete = apply(&mut self.socket, index, &plan);
         if let Some(lease) = &lease {
@@ -234,7 +254,9 @@ impl Manager {
     fn read_addresses(&mut self) -> Result<(), Error> {
         let addresses = self.socket.addresses()?;
         for (index, own) in &mut self.networks.links {
-            let of_link = addresses.iter().filter(|address| address.link == *index && !address.tentative);
+            let of_link = addresses
+                .iter()
+                .filter(|address| address.link == *index && !address.tentative);
             own.addresses = of_link.map(|address| (address.ip, address.prefix)).collect();
         }
         Ok(())

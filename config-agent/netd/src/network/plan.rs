@@ -42,7 +42,8 @@ pub fn plan(current: Current<'_>, lease: Option<&Lease>) -> Plan {
     let add_address = lease.map(|lease| address_of(current.link, lease));
     let add_routes = lease.map(|lease| routes_of(current.link, lease)).unwrap_or_default();
     let outdated = |address: &&Address| {
-        is_leased(address, current.link) && add_address.is_none_or(|new| (new.ip, new.prefix) != (address.ip, address.prefix))
+        is_leased(address, current.link)
+            && add_address.is_none_or(|new| (new.ip, new.prefix) != (address.ip, address.prefix))
     };
     let remove_routes = current
         .routes
@@ -54,7 +55,10 @@ pub fn plan(current: Current<'_>, lease: Option<&Lease>) -> Plan {
     Plan {
         remove_addresses: current.addresses.iter().filter(outdated).copied().collect(),
         add_address,
-        mtu: lease.and_then(|lease| lease.settings.mtu).map(u32::from).filter(|mtu| *mtu != current.mtu),
+        mtu: lease
+            .and_then(|lease| lease.settings.mtu)
+            .map(u32::from)
+            .filter(|mtu| *mtu != current.mtu),
         add_routes,
         remove_routes,
     }
@@ -62,10 +66,13 @@ pub fn plan(current: Current<'_>, lease: Option<&Lease>) -> Plan {
 
 /// The address a link has by an earlier lease.
 pub fn previous_address(link: u32, addresses: &[Address]) -> Option<Ipv4Addr> {
-    addresses.iter().filter(|address| is_leased(address, link)).find_map(|address| match address.ip {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    })
+    addresses
+        .iter()
+        .filter(|address| is_leased(address, link))
+        .find_map(|address| match address.ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        })
 }
 
 /// Leased IPv4 addresses are those that expire; lasting ones were given by somebody else.
@@ -133,7 +140,11 @@ mod tests {
             duration: Some(Duration::from_secs(3600)),
             renew: Duration::from_secs(1800),
             rebind: Duration::from_secs(3150),
-            settings: Settings { routes: vec![default], mtu: Some(1400), ..Settings::default() },
+            settings: Settings {
+                routes: vec![default],
+                mtu: Some(1400),
+                ..Settings::default()
+            },
         }
     }
 
@@ -143,11 +154,18 @@ mod tests {
 
     #[test]
     fn a_first_lease() {
-        let current = Current { link: LINK, mtu: 1500, addresses: &[], routes: &[] };
+        let current = Current {
+            link: LINK,
+            mtu: 1500,
+            addresses: &[],
+            routes: &[],
+        };
         let plan = plan(current, Some(&lease([10, 0, 2, 15], 24, [10, 0, 2, 2])));
         assert_eq!(plan.add_address.unwrap().valid, 3600);
         assert_eq!(plan.mtu, Some(1400));
-        let [route] = &plan.add_routes[..] else { panic!("{plan:?}") };
+        let [route] = &plan.add_routes[..] else {
+            panic!("{plan:?}")
+        };
         assert!(route.is_default() && !route.onlink);
         assert_eq!(route.metric, Some(1027));
     }
@@ -155,22 +173,52 @@ mod tests {
     #[test]
     fn a_renewal_changes_nothing_else() {
         let lease = lease([10, 0, 2, 15], 24, [10, 0, 2, 2]);
-        let empty = Current { link: LINK, mtu: 1400, addresses: &[], routes: &[] };
+        let empty = Current {
+            link: LINK,
+            mtu: 1400,
+            addresses: &[],
+            routes: &[],
+        };
         let (addresses, routes) = after(&plan(empty, Some(&lease)));
-        let again = plan(Current { addresses: &addresses, routes: &routes, ..empty }, Some(&lease));
+        let again = plan(
+            Current {
+                addresses: &addresses,
+                routes: &routes,
+                ..empty
+            },
+            Some(&lease),
+        );
         assert!(again.remove_addresses.is_empty() && again.remove_routes.is_empty() && again.mtu.is_none());
     }
 
     #[test]
     fn another_lease_replaces_the_old_one_and_nothing_foreign() {
-        let empty = Current { link: LINK, mtu: 1400, addresses: &[], routes: &[] };
+        let empty = Current {
+            link: LINK,
+            mtu: 1400,
+            addresses: &[],
+            routes: &[],
+        };
         let old = lease([10, 0, 2, 15], 24, [10, 0, 2, 2]);
         let (mut addresses, mut routes) = after(&plan(empty, Some(&old)));
         addresses.push(Address::new(LINK, Ipv4Addr::new(192, 0, 2, 1), 24));
-        addresses.push(Address { link: 9, ..addresses[0] });
-        routes.push(Route { protocol: protocol::STATIC, ..routes[0].clone() });
-        routes.push(Route { prefix: 8, ..routes[0].clone() });
-        let current = Current { addresses: &addresses, routes: &routes, ..empty };
+        addresses.push(Address {
+            link: 9,
+            ..addresses[0]
+        });
+        routes.push(Route {
+            protocol: protocol::STATIC,
+            ..routes[0].clone()
+        });
+        routes.push(Route {
+            prefix: 8,
+            ..routes[0].clone()
+        });
+        let current = Current {
+            addresses: &addresses,
+            routes: &routes,
+            ..empty
+        };
         let next = plan(current, Some(&lease([10, 0, 3, 15], 24, [10, 0, 3, 2])));
         assert_eq!(next.remove_addresses, addresses[..1]);
         assert_eq!(next.remove_routes, routes[2..]);
@@ -182,14 +230,24 @@ mod tests {
 
     #[test]
     fn a_gateway_outside_the_network_is_on_the_link() {
-        let empty = Current { link: LINK, mtu: 1400, addresses: &[], routes: &[] };
+        let empty = Current {
+            link: LINK,
+            mtu: 1400,
+            addresses: &[],
+            routes: &[],
+        };
         let plan = plan(empty, Some(&lease([10, 128, 0, 2], 32, [10, 128, 0, 1])));
         assert!(plan.add_routes[0].onlink);
     }
 
     #[test]
     fn addresses_of_an_earlier_life_are_found() {
-        let empty = Current { link: LINK, mtu: 1400, addresses: &[], routes: &[] };
+        let empty = Current {
+            link: LINK,
+            mtu: 1400,
+            addresses: &[],
+            routes: &[],
+        };
         let (addresses, _) = after(&plan(empty, Some(&lease([10, 0, 2, 15], 24, [10, 0, 2, 2]))));
         assert_eq!(previous_address(LINK, &addresses), Some(Ipv4Addr::new(10, 0, 2, 15)));
         assert_eq!(previous_address(4, &addresses), None);

@@ -43,7 +43,10 @@ pub fn parse_option(bytes: &[u8]) -> Option<RouterOption> {
             let servers = addresses.filter(|ip| is_server(*ip)).take(MOST).collect();
             Some(RouterOption::Dns { lifetime, servers })
         }
-        DNSSL => Some(RouterOption::Search { lifetime, domains: names::parse_wire_list(content) }),
+        DNSSL => Some(RouterOption::Search {
+            lifetime,
+            domains: names::parse_wire_list(content),
+        }),
         _ => None,
     }
 }
@@ -95,15 +98,13 @@ impl RouterInfo {
 }
 
 fn alive<T>(entries: &[Expiring<T>], now: Instant) -> impl Iterator<Item = &T> {
-    entries.iter().filter(move |entry| entry.end.is_none_or(|end| end > now)).map(|entry| &entry.value)
+    entries
+        .iter()
+        .filter(move |entry| entry.end.is_none_or(|end| end > now))
+        .map(|entry| &entry.value)
 }
 
-fn merge<T: PartialEq>(
-    entries: &mut Vec<Expiring<T>>,
-    now: Instant,
-    lifetime: Option<Duration>,
-    values: Vec<T>,
-) {
+fn merge<T: PartialEq>(entries: &mut Vec<Expiring<T>>, now: Instant, lifetime: Option<Duration>, values: Vec<T>) {
     let end = lifetime.map(|lifetime| now + lifetime);
     for value in values {
         match entries.iter_mut().find(|entry| entry.value == value) {
@@ -148,9 +149,18 @@ mod tests {
 
     #[test]
     fn domains() {
-        let bytes = [&[DNSSL, 3, 0, 0, 0, 0, 2, 88][..], b"\x07example\x03org\x00\x00\x00\x00"].concat();
-        let Some(RouterOption::Search { lifetime, domains }) = parse_option(&bytes) else { panic!() };
-        assert_eq!((lifetime, domains), (Some(Duration::from_secs(600)), vec!["example.org".to_owned()]));
+        let bytes = [
+            &[DNSSL, 3, 0, 0, 0, 0, 2, 88][..],
+            b"\x07example\x03org\x00\x00\x00\x00",
+        ]
+        .concat();
+        let Some(RouterOption::Search { lifetime, domains }) = parse_option(&bytes) else {
+            panic!()
+        };
+        assert_eq!(
+            (lifetime, domains),
+            (Some(Duration::from_secs(600)), vec!["example.org".to_owned()])
+        );
     }
 
     proptest! {

@@ -57,9 +57,15 @@ impl Networks {
         Summary {
             dns: distinct(self.links.values().flat_map(|link| servers(link, now)), MOST_SERVERS),
             search: distinct(self.links.values().flat_map(|link| domains(link, now)), MOST_DOMAINS),
-            ntp: distinct(leases().flat_map(|lease| lease.settings.ntp.iter().copied()), MOST_SERVERS),
+            ntp: distinct(
+                leases().flat_map(|lease| lease.settings.ntp.iter().copied()),
+                MOST_SERVERS,
+            ),
             hostname: leases().find_map(|lease| lease.settings.hostname.clone()),
-            online: self.links.values().any(|link| link.addresses.iter().any(|(ip, _)| is_global(*ip))),
+            online: self
+                .links
+                .values()
+                .any(|link| link.addresses.iter().any(|(ip, _)| is_global(*ip))),
             links: self.links.values().cloned().collect(),
         }
     }
@@ -82,7 +88,10 @@ fn servers(link: &OwnLink, now: Instant) -> Vec<SocketAddr> {
 }
 
 fn domains(link: &OwnLink, now: Instant) -> Vec<String> {
-    let leased = link.lease.iter().flat_map(|lease| lease.settings.search.iter().cloned());
+    let leased = link
+        .lease
+        .iter()
+        .flat_map(|lease| lease.settings.search.iter().cloned());
     leased.chain(link.routers.domains(now).map(str::to_owned)).collect()
 }
 
@@ -128,9 +137,18 @@ mod tests {
         };
         let mut routers = RouterInfo::default();
         let lifetime = Some(Duration::from_secs(600));
-        routers.update(now, RouterOption::Dns { lifetime, servers: router.into_iter().collect() });
+        routers.update(
+            now,
+            RouterOption::Dns {
+                lifetime,
+                servers: router.into_iter().collect(),
+            },
+        );
         OwnLink {
-            link: Link { index, ..Link::default() },
+            link: Link {
+                index,
+                ..Link::default()
+            },
             lease: Some(lease),
             routers,
             addresses: vec![([10, 0, 2, 15].into(), 24)],

@@ -36,7 +36,11 @@ pub fn check(message: &Message) -> Option<Result<&Query, ResponseCode>> {
         _ => Err(ResponseCode::FormErr),
     };
     let version = message.edns.as_ref().map_or(0, Edns::version);
-    Some(if version == 0 { checked } else { Err(ResponseCode::BADVERS) })
+    Some(if version == 0 {
+        checked
+    } else {
+        Err(ResponseCode::BADVERS)
+    })
 }
 
 /// Decides about a query from a client that sees `view`; None: a stranger.
@@ -86,17 +90,27 @@ fn reverse(query: &Query, view: &View<'_>, address: IpAddr, whole: bool) -> Opti
         return Some(Answer::empty(ResponseCode::NXDomain));
     };
     let record = Record::from_rdata(query.name().clone(), LOCAL_TTL, RData::PTR(PTR(name)));
-    Some(Answer { answers: vec![record], ..Answer::empty(ResponseCode::NoError) })
+    Some(Answer {
+        answers: vec![record],
+        ..Answer::empty(ResponseCode::NoError)
+    })
 }
 
 fn addresses_answer(query: &Query, addresses: &[IpAddr]) -> Answer {
-    let data = addresses.iter().filter_map(|address| match (address, query.query_type()) {
-        (IpAddr::V4(ip), RecordType::A | RecordType::ANY) => Some(RData::A(A(*ip))),
-        (IpAddr::V6(ip), RecordType::AAAA | RecordType::ANY) => Some(RData::AAAA(AAAA(*ip))),
-        _ => None,
-    });
-    let answers = data.map(|data| Record::from_rdata(query.name().clone(), LOCAL_TTL, data)).collect();
-    Answer { answers, ..Answer::empty(ResponseCode::NoError) }
+    let data = addresses
+        .iter()
+        .filter_map(|address| match (address, query.query_type()) {
+            (IpAddr::V4(ip), RecordType::A | RecordType::ANY) => Some(RData::A(A(*ip))),
+            (IpAddr::V6(ip), RecordType::AAAA | RecordType::ANY) => Some(RData::AAAA(AAAA(*ip))),
+            _ => None,
+        });
+    let answers = data
+        .map(|data| Record::from_rdata(query.name().clone(), LOCAL_TTL, data))
+        .collect();
+    Answer {
+        answers,
+        ..Answer::empty(ResponseCode::NoError)
+    }
 }
 
 fn wants_signatures(message: &Message) -> bool {
@@ -131,7 +145,10 @@ pub fn respond(request: &Message, answer: Answer, limit: Option<u16>) -> Option<
 
 /// Longest datagram the client takes.
 pub fn datagram_limit(request: &Message) -> u16 {
-    request.edns.as_ref().map_or(PLAIN_PAYLOAD, |edns| edns.max_payload().clamp(PLAIN_PAYLOAD, PAYLOAD))
+    request
+        .edns
+        .as_ref()
+        .map_or(PLAIN_PAYLOAD, |edns| edns.max_payload().clamp(PLAIN_PAYLOAD, PAYLOAD))
 }
 
 /// The query an upstream server is asked.

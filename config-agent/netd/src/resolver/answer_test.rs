@@ -18,7 +18,12 @@ fn records(forward: bool) -> Records {
         forward,
     };
     records.apply(id, Body::SetNetwork { network }).unwrap();
-    let record = Pushed { network: "app".into(), name: "web".into(), address: CLIENT.into(), owner: "w".into() };
+    let record = Pushed {
+        network: "app".into(),
+        name: "web".into(),
+        address: CLIENT.into(),
+        owner: "w".into(),
+    };
     records.apply(id, Body::Add { records: vec![record] }).unwrap();
     records
 }
@@ -39,26 +44,42 @@ fn decided(name: &str, kind: RecordType, forward: bool) -> Decision {
 
 #[test]
 fn local_names_are_answered_and_exist_for_every_type() {
-    let Decision::Reply(answer) = decided("WEB.", RecordType::A, true) else { panic!() };
+    let Decision::Reply(answer) = decided("WEB.", RecordType::A, true) else {
+        panic!()
+    };
     assert_eq!(answer.answers[0].data, RData::A(A(CLIENT.into())));
     for kind in [RecordType::AAAA, RecordType::MX, RecordType::TXT] {
-        assert_eq!(decided("web.", kind, true), Decision::Reply(Answer::empty(ResponseCode::NoError)), "{kind}");
+        assert_eq!(
+            decided("web.", kind, true),
+            Decision::Reply(Answer::empty(ResponseCode::NoError)),
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn reverse_names_of_the_network_are_not_asked_elsewhere() {
-    let Decision::Reply(answer) = decided("2.0.18.172.in-addr.arpa.", RecordType::PTR, true) else { panic!() };
+    let Decision::Reply(answer) = decided("2.0.18.172.in-addr.arpa.", RecordType::PTR, true) else {
+        panic!()
+    };
     assert_eq!(answer.answers[0].data.to_string(), "web.app.");
     let unknown = decided("9.0.18.172.in-addr.arpa.", RecordType::PTR, true);
     assert_eq!(unknown, Decision::Reply(Answer::empty(ResponseCode::NXDomain)));
-    assert!(matches!(decided("8.8.8.8.in-addr.arpa.", RecordType::PTR, true), Decision::Forward(_)));
+    assert!(matches!(
+        decided("8.8.8.8.in-addr.arpa.", RecordType::PTR, true),
+        Decision::Forward(_)
+    ));
 }
 
 #[test]
 fn other_names_are_forwarded_where_that_is_allowed() {
-    let Decision::Forward(key) = decided("Example.ORG.", RecordType::MX, true) else { panic!() };
-    assert_eq!((key.name.to_ascii().as_str(), key.kind), ("example.org.", RecordType::MX));
+    let Decision::Forward(key) = decided("Example.ORG.", RecordType::MX, true) else {
+        panic!()
+    };
+    assert_eq!(
+        (key.name.to_ascii().as_str(), key.kind),
+        ("example.org.", RecordType::MX)
+    );
     let refused = Decision::Reply(Answer::empty(ResponseCode::Refused));
     assert_eq!(decided("example.org.", RecordType::MX, false), refused);
     assert_eq!(decided("example.org.", RecordType::AXFR, true), refused);
@@ -66,7 +87,9 @@ fn other_names_are_forwarded_where_that_is_allowed() {
 
 #[test]
 fn localhost_never_leaves_the_machine() {
-    let Decision::Reply(answer) = decided("x.LocalHost.", RecordType::AAAA, false) else { panic!() };
+    let Decision::Reply(answer) = decided("x.LocalHost.", RecordType::AAAA, false) else {
+        panic!()
+    };
     assert_eq!(answer.answers[0].data, RData::AAAA(AAAA(Ipv6Addr::LOCALHOST)));
 }
 
@@ -105,7 +128,10 @@ fn odd_queries_get_the_code_that_says_why() {
 fn long_answer() -> Answer {
     let name = Name::from_str("a.example.").unwrap();
     let record = |last| Record::from_rdata(name.clone(), 60, RData::A(A([192, 0, 2, last].into())));
-    Answer { answers: (0..100).map(record).collect(), ..Answer::empty(ResponseCode::NoError) }
+    Answer {
+        answers: (0..100).map(record).collect(),
+        ..Answer::empty(ResponseCode::NoError)
+    }
 }
 
 #[test]
@@ -122,14 +148,23 @@ fn what_does_not_fit_is_marked_and_emptied() {
     let mut edns = Edns::new();
     edns.set_max_payload(4096);
     request.edns = Some(edns);
-    assert_eq!(datagram_limit(&request), PAYLOAD, "never more than crosses every network");
+    assert_eq!(
+        datagram_limit(&request),
+        PAYLOAD,
+        "never more than crosses every network"
+    );
     let bytes = respond(&request, Answer::empty(ResponseCode::NoError), Some(PAYLOAD)).unwrap();
     assert!(Message::from_vec(&bytes).unwrap().edns.is_some());
 }
 
 fn key() -> Key {
     let name = Name::from_str("a.example.").unwrap();
-    Key { name, kind: RecordType::A, dnssec: true, checking_disabled: false }
+    Key {
+        name,
+        kind: RecordType::A,
+        dnssec: true,
+        checking_disabled: false,
+    }
 }
 
 #[test]
@@ -150,13 +185,24 @@ fn servers_are_judged() {
         judge(&message.to_vec().unwrap(), &key(), 9, true)
     };
     let code = |code| move |message: &mut Message| message.metadata.response_code = code;
-    let table: [(&str, Verdict, &dyn Fn(&mut Message)); 10] = [
+    type Change<'a> = &'a dyn Fn(&mut Message);
+    let table: [(&str, Verdict, Change<'_>); 10] = [
         ("good", Verdict::Answer(Answer::empty(ResponseCode::NoError)), &|_| {}),
-        ("absent", Verdict::Answer(Answer::empty(ResponseCode::NXDomain)), &code(ResponseCode::NXDomain)),
+        (
+            "absent",
+            Verdict::Answer(Answer::empty(ResponseCode::NXDomain)),
+            &code(ResponseCode::NXDomain),
+        ),
         ("another id", Verdict::Foreign, &|m| m.metadata.id = 10),
-        ("a query", Verdict::Foreign, &|m| m.metadata.message_type = MessageType::Query),
-        ("another name", Verdict::Foreign, &|m| m.queries[0].name = Name::from_str("b.example.").unwrap()),
-        ("another type", Verdict::Foreign, &|m| m.queries[0].query_type = RecordType::AAAA),
+        ("a query", Verdict::Foreign, &|m| {
+            m.metadata.message_type = MessageType::Query
+        }),
+        ("another name", Verdict::Foreign, &|m| {
+            m.queries[0].name = Name::from_str("b.example.").unwrap()
+        }),
+        ("another type", Verdict::Foreign, &|m| {
+            m.queries[0].query_type = RecordType::AAAA
+        }),
         ("no question", Verdict::Foreign, &|m| m.queries.clear()),
         ("too long", Verdict::Truncated, &|m| m.metadata.truncation = true),
         ("no EDNS", Verdict::NoEdns, &code(ResponseCode::FormErr)),

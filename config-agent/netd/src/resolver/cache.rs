@@ -102,7 +102,11 @@ impl Answer {
 }
 
 fn shortest(records: &[Record]) -> Option<Duration> {
-    records.iter().map(|record| record.ttl).min().map(|ttl| Duration::from_secs(ttl.into()))
+    records
+        .iter()
+        .map(|record| record.ttl)
+        .min()
+        .map(|ttl| Duration::from_secs(ttl.into()))
 }
 
 /// The smaller of the zone record's own time to live and what it says about absences.
@@ -139,9 +143,19 @@ impl Cache {
         self.number += 1;
         let number = self.number;
         self.order.push_back((number, key.clone()));
-        self.entries.insert(key, Entry { answer, since: now, end: now + lifetime, number });
+        self.entries.insert(
+            key,
+            Entry {
+                answer,
+                since: now,
+                end: now + lifetime,
+                number,
+            },
+        );
         while self.entries.len() > MOST || self.order.len() > 2 * MOST {
-            let Some((number, key)) = self.order.pop_front() else { break };
+            let Some((number, key)) = self.order.pop_front() else {
+                break;
+            };
             if self.entries.get(&key).is_some_and(|entry| entry.number == number) {
                 self.entries.remove(&key);
             }
@@ -185,20 +199,31 @@ mod tests {
 
     fn key(name: &str) -> Key {
         let name = Name::from_ascii(name).unwrap();
-        Key { name, kind: RecordType::A, dnssec: false, checking_disabled: false }
+        Key {
+            name,
+            kind: RecordType::A,
+            dnssec: false,
+            checking_disabled: false,
+        }
     }
 
     fn positive(ttls: &[u32]) -> Answer {
         let name = Name::from_ascii("a.example.").unwrap();
         let record = |ttl: &u32| Record::from_rdata(name.clone(), *ttl, RData::A(A::new(192, 0, 2, 1)));
-        Answer { answers: ttls.iter().map(record).collect(), ..Answer::empty(ResponseCode::NoError) }
+        Answer {
+            answers: ttls.iter().map(record).collect(),
+            ..Answer::empty(ResponseCode::NoError)
+        }
     }
 
     fn negative(code: ResponseCode, ttl: u32, minimum: u32) -> Answer {
         let name = Name::from_ascii("example.").unwrap();
         let soa = SOA::new(name.clone(), name.clone(), 1, 2, 3, 4, minimum);
         let record = Record::from_rdata(name, ttl, RData::SOA(soa));
-        Answer { authorities: vec![record], ..Answer::empty(code) }
+        Answer {
+            authorities: vec![record],
+            ..Answer::empty(code)
+        }
     }
 
     #[test]
@@ -213,7 +238,13 @@ mod tests {
             (Answer::empty(ResponseCode::NXDomain), None),
             (Answer::empty(ResponseCode::NoError), None),
             (negative(ResponseCode::ServFail, 600, 60), None),
-            (Answer { code: ResponseCode::Refused, ..positive(&[60]) }, None),
+            (
+                Answer {
+                    code: ResponseCode::Refused,
+                    ..positive(&[60])
+                },
+                None,
+            ),
         ];
         for (answer, seconds) in table {
             assert_eq!(answer.lifetime(), seconds.map(Duration::from_secs), "{answer:?}");

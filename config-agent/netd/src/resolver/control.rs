@@ -64,8 +64,7 @@ pub async fn run(core: Rc<Core>, listener: OwnedFd) -> io::Result<()> {
 
 /// The socket's mode lets in root only; a mistake there must not be enough.
 fn is_trusted(connection: BorrowedFd<'_>) -> bool {
-    sockopt::socket_peercred(connection)
-        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+    sockopt::socket_peercred(connection).is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }
 
 /// Why a connection ended.
@@ -81,7 +80,9 @@ enum EndError {
 
 async fn serve(core: &Core, connection: &OwnedFd) -> Result<(), EndError> {
     let readable = Readable::watch(connection)?;
-    let first = tokio::time::timeout(HELLO_TIME, read(&readable)).await.map_err(|_| EndError::Late)??;
+    let first = tokio::time::timeout(HELLO_TIME, read(&readable))
+        .await
+        .map_err(|_| EndError::Late)??;
     let Some(first) = first else { return Ok(()) };
     let hello = frame::parse_hello(&first)?;
     write(&readable, &Hello::ours())?;
@@ -107,7 +108,9 @@ async fn serve_requests(core: &Core, readable: &Readable, session: SessionId) ->
 /// The next packet; None at the end.
 async fn read(readable: &Readable) -> Result<Option<Vec<u8>>, EndError> {
     let mut buffer = vec![0; LARGEST];
-    let (_, real) = readable.read(|fd| recv(fd, buffer.as_mut_slice(), RecvFlags::TRUNC)).await?;
+    let (_, real) = readable
+        .read(|fd| recv(fd, buffer.as_mut_slice(), RecvFlags::TRUNC))
+        .await?;
     if real > LARGEST {
         return Err(FrameError::Long.into());
     }

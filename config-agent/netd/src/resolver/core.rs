@@ -112,7 +112,11 @@ impl Core {
             return answer;
         }
         let mut result = self.join_or_begin(&key);
-        let answer = result.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+        let answer = result
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|answer| answer.clone());
         answer.unwrap_or_else(|| self.fall_back(&key))
     }
 
@@ -174,7 +178,12 @@ impl Core {
         };
         let mut found = Vec::new();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let key = Key { name: name.to_lowercase(), kind, dnssec: false, checking_disabled: false };
+            let key = Key {
+                name: name.to_lowercase(),
+                kind,
+                dnssec: false,
+                checking_disabled: false,
+            };
             let answer = self.look_up(key).await;
             found.extend(answer.answers.iter().filter_map(|record| record.data.ip_addr()));
         }
@@ -209,7 +218,11 @@ impl Core {
 
     /// Figures so far, with the number of records and of cached answers.
     pub fn figures(&self) -> (Figures, usize, usize) {
-        (*self.figures.borrow(), self.records.borrow().len(), self.cache.borrow().len())
+        (
+            *self.figures.borrow(),
+            self.records.borrow().len(),
+            self.cache.borrow().len(),
+        )
     }
 
     /// Forgets what has outlived its time: sessions nobody came back for, answers of a network the
@@ -227,7 +240,9 @@ impl Core {
             self.publish_gateways();
             let end = self.records.borrow().next_end();
             let pause = tokio::time::Duration::from_secs(60);
-            let next = end.unwrap_or_else(|| Instant::now() + pause).min(Instant::now() + pause);
+            let next = end
+                .unwrap_or_else(|| Instant::now() + pause)
+                .min(Instant::now() + pause);
             tokio::select! {
                 changed = networks.changed() => if changed.is_err() { return std::future::pending().await },
                 () = tokio::time::sleep_until(next.into()) => {}
@@ -249,7 +264,9 @@ impl Core {
 fn malformed(bytes: &[u8]) -> Option<Vec<u8>> {
     const HEADER: usize = 12;
     const RESPONSE: u8 = 0x80;
-    let header = bytes.first_chunk::<HEADER>().filter(|header| header[2] & RESPONSE == 0)?;
+    let header = bytes
+        .first_chunk::<HEADER>()
+        .filter(|header| header[2] & RESPONSE == 0)?;
     let id = u16::from_be_bytes([header[0], header[1]]);
     let mut message = Message::new(id, MessageType::Response, OpCode::Query);
     message.metadata.response_code = ResponseCode::FormErr;

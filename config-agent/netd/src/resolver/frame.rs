@@ -27,7 +27,11 @@ pub struct Hello {
 impl Hello {
     /// Our own.
     pub fn ours() -> Self {
-        Self { protocol: PROTOCOL.into(), version: VERSION, session: None }
+        Self {
+            protocol: PROTOCOL.into(),
+            version: VERSION,
+            session: None,
+        }
     }
 }
 
@@ -198,7 +202,10 @@ pub enum FrameError {
 pub fn parse_hello(packet: &[u8]) -> Result<Hello, FrameError> {
     let hello: Hello = parse(packet)?;
     if hello.protocol != PROTOCOL || hello.version != VERSION {
-        return Err(FrameError::Protocol { protocol: hello.protocol, version: hello.version });
+        return Err(FrameError::Protocol {
+            protocol: hello.protocol,
+            version: hello.version,
+        });
     }
     Ok(hello)
 }
@@ -235,7 +242,10 @@ mod tests {
             let request = parse_request(text.as_bytes()).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
         }
-        assert!(parse_request(br#"{"id":5,"op":"settled","new":1}"#).is_ok(), "unknown fields are ignored");
+        assert!(
+            parse_request(br#"{"id":5,"op":"settled","new":1}"#).is_ok(),
+            "unknown fields are ignored"
+        );
         for text in ["", "{}", r#"{"id":1,"op":"other"}"#, r#"{"id":1,"op":"add"}"#] {
             assert!(parse_request(text.as_bytes()).is_err(), "{text}");
         }
@@ -243,9 +253,15 @@ mod tests {
 
     #[test]
     fn the_first_packet_says_what_is_spoken() {
-        let hello = Hello { session: Some("engine".into()), ..Hello::ours() };
+        let hello = Hello {
+            session: Some("engine".into()),
+            ..Hello::ours()
+        };
         let text = serde_json::to_string(&hello).unwrap();
-        assert_eq!(text, r#"{"protocol":"keelson-resolver","version":1,"session":"engine"}"#);
+        assert_eq!(
+            text,
+            r#"{"protocol":"keelson-resolver","version":1,"session":"engine"}"#
+        );
         assert_eq!(parse_hello(text.as_bytes()).unwrap(), hello);
         let other = parse_hello(br#"{"protocol":"keelson-resolver","version":2}"#);
         assert!(matches!(other, Err(FrameError::Protocol { version: 2, .. })));

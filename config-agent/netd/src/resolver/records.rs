@@ -86,7 +86,10 @@ impl Records {
         let old = self.sessions.iter().find(|(_, old)| name.is_some() && old.name == name);
         let mut session = match old.map(|(id, _)| *id).and_then(|old| self.sessions.remove(&old)) {
             Some(session) => session,
-            None => Session { name, ..Session::default() },
+            None => Session {
+                name,
+                ..Session::default()
+            },
         };
         session.generation += 1;
         session.orphaned = None;
@@ -110,14 +113,19 @@ impl Records {
     /// Forgets sessions that nobody came back for; true when there were some.
     pub fn expire(&mut self, now: Instant) -> bool {
         let before = self.sessions.len();
-        self.sessions.retain(|_, session| session.orphaned.is_none_or(|since| now < since + GRACE));
+        self.sessions
+            .retain(|_, session| session.orphaned.is_none_or(|since| now < since + GRACE));
         self.recount();
         self.sessions.len() != before
     }
 
     /// When [`Records::expire`] has something to do.
     pub fn next_end(&self) -> Option<Instant> {
-        self.sessions.values().filter_map(|session| session.orphaned).min().map(|since| since + GRACE)
+        self.sessions
+            .values()
+            .filter_map(|session| session.orphaned)
+            .min()
+            .map(|since| since + GRACE)
     }
 
     /// Carries out a request.
@@ -160,7 +168,9 @@ impl Records {
 
     /// Addresses of this machine at which networks ask.
     pub fn gateways(&self) -> BTreeSet<IpAddr> {
-        self.members().flat_map(|members| members.network.gateways.iter().copied()).collect()
+        self.members()
+            .flat_map(|members| members.network.gateways.iter().copied())
+            .collect()
     }
 
     /// What the client with this address sees when it asks at `gateway`; None for a stranger.
@@ -178,11 +188,26 @@ impl Records {
             .members()
             .find(|members| members.network.subnets.iter().any(|subnet| subnet.contains(client)));
         let forward = true;
-        own.map_or(View { networks: Vec::new(), forward }, |own| View { networks: vec![own], forward })
+        own.map_or(
+            View {
+                networks: Vec::new(),
+                forward,
+            },
+            |own| View {
+                networks: vec![own],
+                forward,
+            },
+        )
     }
 
     fn view_from<'a>(&'a self, own: &'a Members, client: IpAddr) -> View<'a> {
-        let owners: BTreeSet<_> = own.by_address.get(&client).into_iter().flatten().map(|known| &known.owner).collect();
+        let owners: BTreeSet<_> = own
+            .by_address
+            .get(&client)
+            .into_iter()
+            .flatten()
+            .map(|known| &known.owner)
+            .collect();
         let others = self
             .members()
             .filter(|members| !std::ptr::eq(*members, own))
@@ -212,7 +237,15 @@ impl Session {
             None => {
                 let name = network.name.clone();
                 let (names, by_address) = (HashMap::new(), HashMap::new());
-                self.networks.insert(name, Members { network, generation, names, by_address });
+                self.networks.insert(
+                    name,
+                    Members {
+                        network,
+                        generation,
+                        names,
+                        by_address,
+                    },
+                );
             }
         }
         Ok(())
@@ -259,11 +292,21 @@ impl Members {
     fn add(&mut self, record: Record, generation: u64) {
         let name = normal(&record.name);
         let members = self.names.entry(name.clone()).or_default();
-        match members.iter_mut().find(|member| member.address == record.address && member.owner == record.owner) {
+        match members
+            .iter_mut()
+            .find(|member| member.address == record.address && member.owner == record.owner)
+        {
             Some(member) => member.generation = generation,
             None => {
-                members.push(Member { address: record.address, owner: record.owner.clone(), generation });
-                let known = Known { name, owner: record.owner };
+                members.push(Member {
+                    address: record.address,
+                    owner: record.owner.clone(),
+                    generation,
+                });
+                let known = Known {
+                    name,
+                    owner: record.owner,
+                };
                 self.by_address.entry(record.address).or_default().push(known);
             }
         }
@@ -277,7 +320,10 @@ impl Members {
         self.by_address.clear();
         for (name, members) in &self.names {
             for member in members {
-                let known = Known { name: name.clone(), owner: member.owner.clone() };
+                let known = Known {
+                    name: name.clone(),
+                    owner: member.owner.clone(),
+                };
                 self.by_address.entry(member.address).or_default().push(known);
             }
         }
@@ -288,7 +334,9 @@ impl Members {
     }
 
     fn find(&self, name: &str) -> Option<&Vec<Member>> {
-        let short = name.strip_suffix(self.network.name.as_str()).and_then(|name| name.strip_suffix('.'));
+        let short = name
+            .strip_suffix(self.network.name.as_str())
+            .and_then(|name| name.strip_suffix('.'));
         self.names.get(name).or_else(|| self.names.get(short?))
     }
 }
@@ -313,7 +361,9 @@ impl View<'_> {
 
     /// True for an address that is a member's or could be one: nobody outside is asked about it.
     pub fn owns(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|members| members.network.subnets.iter().any(|subnet| subnet.contains(address)))
+        self.networks
+            .iter()
+            .any(|members| members.network.subnets.iter().any(|subnet| subnet.contains(address)))
     }
 }
 

@@ -15,11 +15,18 @@ fn network(name: &str, third: u8, forward: bool) -> Body {
 
 fn record(network: &str, name: &str, third: u8, last: u8, owner: &str) -> Record {
     let address = [172, 18, third, last].into();
-    Record { network: network.into(), name: name.into(), address, owner: owner.into() }
+    Record {
+        network: network.into(),
+        name: name.into(),
+        address,
+        owner: owner.into(),
+    }
 }
 
 fn add(records: &[Record]) -> Body {
-    Body::Add { records: records.to_vec() }
+    Body::Add {
+        records: records.to_vec(),
+    }
 }
 
 fn ip(third: u8, last: u8) -> IpAddr {
@@ -70,7 +77,11 @@ fn each_network_sees_its_own() {
 #[test]
 fn strangers_see_nothing() {
     let (records, _) = sample(None);
-    for (client, gateway) in [(ip(1, 4), ip(0, 1)), ([10, 0, 0, 9].into(), ip(0, 1)), (ip(0, 2), [127, 0, 0, 1].into())] {
+    for (client, gateway) in [
+        (ip(1, 4), ip(0, 1)),
+        ([10, 0, 0, 9].into(), ip(0, 1)),
+        (ip(0, 2), [127, 0, 0, 1].into()),
+    ] {
         assert!(records.view(client, gateway).is_none(), "{client} at {gateway}");
     }
     assert_eq!(records.host_view([127, 0, 0, 1].into()).addresses("web"), None);
@@ -108,8 +119,18 @@ fn a_bad_record_refuses_the_whole_request() {
 #[test]
 fn records_and_networks_are_removed() {
     let (mut records, id) = sample(None);
-    records.apply(id, Body::Remove { records: vec![record("back", "DB", 1, 4, "d")] }).unwrap();
-    assert_eq!(records.view(ip(1, 5), ip(1, 1)).unwrap().addresses("db"), Some(vec![ip(1, 5)]));
+    records
+        .apply(
+            id,
+            Body::Remove {
+                records: vec![record("back", "DB", 1, 4, "d")],
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        records.view(ip(1, 5), ip(1, 1)).unwrap().addresses("db"),
+        Some(vec![ip(1, 5)])
+    );
     records.apply(id, Body::RemoveNetwork { name: "back".into() }).unwrap();
     assert!(records.view(ip(1, 5), ip(1, 1)).is_none());
     assert_eq!(records.gateways(), [ip(0, 1)].into());

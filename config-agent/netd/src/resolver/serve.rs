@@ -69,7 +69,8 @@ impl Server {
         let mut gateways = self.core.gateways();
         loop {
             let wanted = gateways.borrow_and_update().clone();
-            self.listeners.retain(|address, _| address.is_loopback() || wanted.contains(address));
+            self.listeners
+                .retain(|address, _| address.is_loopback() || wanted.contains(address));
             let mut complete = true;
             for address in wanted {
                 if let Err(error) = self.listen(address) {
@@ -101,14 +102,19 @@ impl Server {
         let one = spawn_local(serve_datagrams(core, datagrams, address, queries));
         let (core, connections) = (Rc::clone(&self.core), Arc::clone(&self.connections));
         let other = spawn_local(serve_streams(core, streams, address, connections));
-        self.listeners.insert(address, Listener([one.abort_handle(), other.abort_handle()]));
+        self.listeners
+            .insert(address, Listener([one.abort_handle(), other.abort_handle()]));
         Ok(())
     }
 }
 
 /// Binds although the address may not be there yet: the bridge may come up after its description.
 fn open(at: SocketAddr, kind: SocketType) -> io::Result<rustix::fd::OwnedFd> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if at.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     match at {
         SocketAddr::V4(_) => sockopt::set_ip_freebind(&socket, true)?,
@@ -136,7 +142,9 @@ async fn serve_datagrams(core: Rc<Core>, socket: UdpSocket, at: IpAddr, queries:
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&queries).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&queries).try_acquire_owned() else {
+            continue;
+        };
         let (core, socket) = (Rc::clone(&core), Rc::clone(&socket));
         let query = buffer.get(..length).unwrap_or_default().to_vec();
         spawn_local(async move {
@@ -159,7 +167,9 @@ async fn serve_streams(core: Rc<Core>, listener: TcpListener, at: IpAddr, connec
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            continue;
+        };
         let core = Rc::clone(&core);
         spawn_local(async move {
             let asker = Asker { client: from.ip(), at };

@@ -64,7 +64,10 @@ pub enum Outcome {
 
 /// Asks `servers` until one answers or [`PATIENCE`] ends; `note` hears how each attempt went.
 pub async fn ask(servers: &[SocketAddr], key: &Key, note: impl FnMut(SocketAddr, bool)) -> Option<Answer> {
-    tokio::time::timeout(PATIENCE, ask_in_turn(servers, key, note)).await.ok().flatten()
+    tokio::time::timeout(PATIENCE, ask_in_turn(servers, key, note))
+        .await
+        .ok()
+        .flatten()
 }
 
 async fn ask_in_turn(servers: &[SocketAddr], key: &Key, mut note: impl FnMut(SocketAddr, bool)) -> Option<Answer> {
@@ -87,7 +90,10 @@ async fn ask_in_turn(servers: &[SocketAddr], key: &Key, mut note: impl FnMut(Soc
         };
         if let Outcome::Answer(answer) = outcome {
             // Those that were asked earlier and have not answered yet are slow, or gone.
-            waiting.iter().take_while(|earlier| **earlier != server).for_each(|slow| note(*slow, false));
+            waiting
+                .iter()
+                .take_while(|earlier| **earlier != server)
+                .for_each(|slow| note(*slow, false));
             note(server, true);
             return Some(answer);
         }

@@ -43,7 +43,12 @@ mod tests {
     use super::*;
 
     fn sample(offset: f64, delay: f64) -> Sample {
-        Sample { offset, delay, root_distance: 0.0, stratum: 2 }
+        Sample {
+            offset,
+            delay,
+            root_distance: 0.0,
+            stratum: 2,
+        }
     }
 
     #[test]
@@ -51,10 +56,22 @@ mod tests {
         let table: [(&str, &[Sample], Option<usize>); 7] = [
             ("none", &[], None),
             ("one", &[sample(5.0, 0.1)], Some(0)),
-            ("two that agree: the nearer", &[sample(5.0, 0.2), sample(5.01, 0.1)], Some(1)),
+            (
+                "two that agree: the nearer",
+                &[sample(5.0, 0.2), sample(5.01, 0.1)],
+                Some(1),
+            ),
             ("two that do not", &[sample(5.0, 0.1), sample(9.0, 0.1)], None),
-            ("a liar among three", &[sample(900.0, 0.01), sample(5.0, 0.2), sample(5.01, 0.1)], Some(2)),
-            ("three of a mind each", &[sample(1.0, 0.1), sample(2.0, 0.1), sample(3.0, 0.1)], None),
+            (
+                "a liar among three",
+                &[sample(900.0, 0.01), sample(5.0, 0.2), sample(5.01, 0.1)],
+                Some(2),
+            ),
+            (
+                "three of a mind each",
+                &[sample(1.0, 0.1), sample(2.0, 0.1), sample(3.0, 0.1)],
+                None,
+            ),
             (
                 "no majority of four",
                 &[sample(1.0, 0.1), sample(1.0, 0.1), sample(2.0, 0.1), sample(3.0, 0.1)],

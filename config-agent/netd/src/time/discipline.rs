@@ -40,7 +40,12 @@ pub struct Discipline {
 
 impl Default for Discipline {
     fn default() -> Self {
-        Self { synchronised: false, large: 0, failures: 0, interval: FIRST }
+        Self {
+            synchronised: false,
+            large: 0,
+            failures: 0,
+            interval: FIRST,
+        }
     }
 }
 
@@ -60,7 +65,11 @@ impl Discipline {
         if offset.abs() <= LARGEST_SLEW {
             self.large = 0;
             self.synchronised = true;
-            self.interval = if offset.abs() <= SMALL { (self.interval * 2).min(LONGEST) } else { FIRST };
+            self.interval = if offset.abs() <= SMALL {
+                (self.interval * 2).min(LONGEST)
+            } else {
+                FIRST
+            };
             return Correction::Slew((offset * 1e6).round() as i64);
         }
         self.large += 1;
@@ -89,7 +98,11 @@ impl Discipline {
 
 fn shifted(now: Duration, offset: f64) -> Option<Duration> {
     let change = Duration::try_from_secs_f64(offset.abs()).ok()?;
-    if offset < 0.0 { now.checked_sub(change) } else { now.checked_add(change) }
+    if offset < 0.0 {
+        now.checked_sub(change)
+    } else {
+        now.checked_add(change)
+    }
 }
 
 #[cfg(test)]
@@ -102,11 +115,17 @@ mod tests {
     #[test]
     fn the_first_large_offset_is_stepped_and_small_ones_are_slewed() {
         let mut discipline = Discipline::default();
-        assert_eq!(discipline.correct(3600.0, NOW, FLOOR), Correction::Step(NOW + Duration::from_secs(3600)));
+        assert_eq!(
+            discipline.correct(3600.0, NOW, FLOOR),
+            Correction::Step(NOW + Duration::from_secs(3600))
+        );
         assert!(discipline.is_synchronised());
         assert_eq!(discipline.correct(-0.1, NOW, FLOOR), Correction::Slew(-100_000));
         let mut discipline = Discipline::default();
-        assert_eq!(discipline.correct(-60.0, NOW, FLOOR), Correction::Step(NOW - Duration::from_secs(60)));
+        assert_eq!(
+            discipline.correct(-60.0, NOW, FLOOR),
+            Correction::Step(NOW - Duration::from_secs(60))
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Keeps the clock right: finds servers, asks them in rounds, corrects, saves the time now and then.
 
 use super::choose::choose;
+use super::clock::{self, Hand};
 use super::discipline::{Correction, Discipline};
 use super::packet::{NtpError, Sample};
 use super::query::{self, QueryError};
-use super::clock::{self, Hand};
 use super::saved;
 use crate::explain::chain;
 use crate::network::state::Summary;
@@ -88,7 +88,16 @@ impl Keeper {
         configured: Box<dyn Configured>,
     ) -> Self {
         let (discipline, left_alone) = (Discipline::default(), HashMap::new());
-        Self { core, networks, status, discipline, floor, hand, left_alone, configured }
+        Self {
+            core,
+            networks,
+            status,
+            discipline,
+            floor,
+            hand,
+            left_alone,
+            configured,
+        }
     }
 
     /// Round after round. Never ends.
@@ -137,7 +146,9 @@ impl Keeper {
         let done = match correction {
             Correction::Step(to) => {
                 log::info!(server:%, offset; "clock set");
-                self.hand.step(to).and_then(|()| self.hand.slew(0, microseconds(sample.uncertainty())))
+                self.hand
+                    .step(to)
+                    .and_then(|()| self.hand.slew(0, microseconds(sample.uncertainty())))
             }
             Correction::Slew(by) => self.hand.slew(by, microseconds(sample.uncertainty())),
             Correction::Wait => Ok(()),

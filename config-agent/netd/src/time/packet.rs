@@ -104,7 +104,12 @@ pub fn judge(bytes: &[u8], cookie: u64, sent: Unix, received: Unix) -> Result<Sa
     let sent = Fixed::from_unix(sent);
     let received = Fixed::from_unix(received);
     let offset = ((arrived - sent).seconds() + (left - received).seconds()) / 2.0;
-    Ok(Sample { offset, delay: delay.max(0.0), root_distance, stratum })
+    Ok(Sample {
+        offset,
+        delay: delay.max(0.0),
+        root_distance,
+        stratum,
+    })
 }
 
 /// Seconds since 1970 in 64.32 fixed point: exact where a float would not be.
@@ -143,12 +148,20 @@ fn seconds_between(from: Unix, to: Unix) -> f64 {
 }
 
 fn u64_at(packet: &[u8; LENGTH], at: usize) -> u64 {
-    packet.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes)
+    packet
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .map_or(0, u64::from_be_bytes)
 }
 
 /// Seconds in 16.16 fixed point.
 fn short(packet: &[u8; LENGTH], at: usize) -> f64 {
-    let value = packet.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes);
+    let value = packet
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .map_or(0, u32::from_be_bytes);
     f64::from(value) / 65536.0
 }
 
@@ -198,7 +211,8 @@ mod tests {
             change(&mut bytes);
             judge(&bytes, COOKIE, unix(now), unix(now + 0.1)).unwrap_err()
         };
-        let table: [(NtpError, &dyn Fn(&mut [u8; LENGTH])); 9] = [
+        type Change<'a> = &'a dyn Fn(&mut [u8; LENGTH]);
+        let table: [(NtpError, Change<'_>); 9] = [
             (NtpError::Foreign, &|b| b[0] = 4 << 3 | 3),
             (NtpError::Foreign, &|b| b[0] = 2 << 3 | SERVER),
             (NtpError::Unasked, &|b| b[24] ^= 1),
@@ -215,10 +229,16 @@ mod tests {
         for (expected, change) in table {
             assert_eq!(changed(change), expected);
         }
-        assert_eq!(judge(&good[..47], COOKIE, unix(now), unix(now)).unwrap_err(), NtpError::Foreign);
+        assert_eq!(
+            judge(&good[..47], COOKIE, unix(now), unix(now)).unwrap_err(),
+            NtpError::Foreign
+        );
         let backwards = judge(&good, COOKIE, unix(now), unix(now - 1.0)).unwrap_err();
         assert_eq!(backwards, NtpError::Contradiction);
-        assert_eq!(NtpError::Kiss(*b"DENY").to_string(), "the server asks to be left alone (DENY)");
+        assert_eq!(
+            NtpError::Kiss(*b"DENY").to_string(),
+            "the server asks to be left alone (DENY)"
+        );
     }
 
     #[test]

@@ -36,7 +36,9 @@ pub async fn ask(server: IpAddr) -> Result<Sample, QueryError> {
     };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(SocketAddr::new(server, PORT)).await?;
-    tokio::time::timeout(PATIENCE, exchange(&socket)).await.map_err(|_| QueryError::Silent)?
+    tokio::time::timeout(PATIENCE, exchange(&socket))
+        .await
+        .map_err(|_| QueryError::Silent)?
 }
 
 async fn exchange(socket: &UdpSocket) -> Result<Sample, QueryError> {

@@ -72,20 +72,40 @@ impl Namespace {
         for (ip, prefix) in addresses {
             route.add_address(&Address::new(link, *ip, *prefix)).unwrap();
         }
-        route.change_link(link, &LinkChange { up: Some(true), ..LinkChange::default() }).unwrap();
+        route
+            .change_link(
+                link,
+                &LinkChange {
+                    up: Some(true),
+                    ..LinkChange::default()
+                },
+            )
+            .unwrap();
     }
 
     pub fn set_up(&self, name: &str, up: bool) {
         let mut route = self.route();
         let link = route.index_of(name).unwrap();
-        route.change_link(link, &LinkChange { up: Some(up), ..LinkChange::default() }).unwrap();
+        route
+            .change_link(
+                link,
+                &LinkChange {
+                    up: Some(up),
+                    ..LinkChange::default()
+                },
+            )
+            .unwrap();
     }
 
     /// One question to `server`; None when nothing comes back in six seconds.
     pub fn ask(&self, server: impl Into<IpAddr>, name: &str, kind: RecordType) -> Option<Message> {
         let server = SocketAddr::new(server.into(), serve::PORT);
         self.inside(|| {
-            let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0u8; 16].into() };
+            let any: IpAddr = if server.is_ipv4() {
+                [0; 4].into()
+            } else {
+                [0u8; 16].into()
+            };
             let socket = UdpSocket::bind((any, 0)).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
             socket.connect(server).unwrap();
@@ -162,15 +182,22 @@ impl Lab {
         };
         let cable = |from: &Namespace, name: &str, to: &Namespace, peer: &str| {
             let peer_namespace = Some(Where::Fd(to.0.as_fd()));
-            from.route().create_link(name, &NewLink::Veth { peer, peer_namespace }).unwrap()
+            from.route()
+                .create_link(name, &NewLink::Veth { peer, peer_namespace })
+                .unwrap()
         };
         cable(&lab.machine, "eth0", &lab.router, "lan");
         lab.router.up("lo", &[]);
-        lab.router.up("lan", &[(ROUTER.into(), 24), ("fd44::1".parse().unwrap(), 64)]);
+        lab.router
+            .up("lan", &[(ROUTER.into(), 24), ("fd44::1".parse().unwrap(), 64)]);
         let mut machine = lab.machine.route();
         let bridge = machine.create_link("keelson0", &NewLink::Bridge).unwrap();
         let port = cable(&lab.machine, "veth0", &lab.container, "eth0");
-        let change = LinkChange { up: Some(true), master: Some(bridge), ..LinkChange::default() };
+        let change = LinkChange {
+            up: Some(true),
+            master: Some(bridge),
+            ..LinkChange::default()
+        };
         machine.change_link(port, &change).unwrap();
         lab.machine.up("keelson0", &[(GATEWAY.into(), 24)]);
         lab.container.up("lo", &[]);
@@ -215,7 +242,11 @@ impl Lab {
         arguments.extend((0..8).map(|n| format!("--txt-record=big.example.test,{n}{}", "x".repeat(240))));
         arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
         let spawned = self.router.inside(|| {
-            Command::new("/usr/sbin/dnsmasq").args(&arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).spawn()
+            Command::new("/usr/sbin/dnsmasq")
+                .args(&arguments)
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .spawn()
         });
         match spawned {
             Ok(child) => self.dnsmasq = Some(child),
@@ -225,7 +256,9 @@ impl Lab {
             }
         }
         eventually("dnsmasq serves", 10, || {
-            self.router.ask(ROUTER, "known.example.test.", RecordType::A).map(|_| ())
+            self.router
+                .ask(ROUTER, "known.example.test.", RecordType::A)
+                .map(|_| ())
         });
         Some(())
     }
@@ -261,9 +294,14 @@ impl Lab {
         let machine = self.machine.clone();
         let thread = std::thread::spawn(move || {
             machine.inside(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
                 let stopped = async { drop(stopped.await) };
-                tokio::task::LocalSet::new().block_on(&runtime, run(world, stopped)).unwrap();
+                tokio::task::LocalSet::new()
+                    .block_on(&runtime, run(world, stopped))
+                    .unwrap();
             });
         });
         self.daemon = Some((stop, thread));
