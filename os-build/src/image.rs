@@ -134,7 +134,10 @@ fn resolve(cache: &Cache, refresh: bool, progress: Progress) -> Result<Packages>
     let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), refresh)
         .context("the Debian packages the image is made of")?;
     match &packages.stale {
-        Some(why) => step.done(&format!("from the cache; the archive cannot be asked: {why}")),
+        Some(why) => step.done(&format!(
+            "from the cache; the archive cannot be asked: {}",
+            why.replace('\n', " ")
+        )),
         None => step.done(
             &packages
                 .list()
@@ -161,6 +164,7 @@ fn build_root(
     naming: &Naming,
 ) -> Result<(Tree, Vec<&'static str>)> {
     let list = serde_json::to_vec_pretty(packages.list())?;
+    let copyrights = copyrights(packages)?;
     let ingredients = root::Ingredients {
         programs: &request.programs,
         source: &request.source,
@@ -171,10 +175,21 @@ fn build_root(
         e2fsck: &packages.unpacked(packages.find("e2fsck-static")?)?,
         certificates: &packages.unpacked(packages.find("ca-certificates")?)?,
         os_release: &naming.os_release(),
+        copyrights: &copyrights,
         packages: &list,
         time: naming.time,
     };
     Ok(root::build(&ingredients)?)
+}
+
+fn copyrights(packages: &Packages) -> Result<Vec<(String, PathBuf)>> {
+    let terms = |package: &Package| {
+        let file = packages
+            .unpacked(package)?
+            .join(format!("usr/share/doc/{}/copyright", package.name));
+        Ok((package.name.clone(), file))
+    };
+    packages.list().iter().map(terms).collect()
 }
 
 fn write_root(tree: &Tree, to: &Path, naming: &Naming, progress: Progress) -> Result<HashTree> {

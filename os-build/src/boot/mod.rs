@@ -36,6 +36,8 @@ const UP: &str = "keelson: boot-complete slot=";
 const NOT_UP: &str = "keelson: boot-complete cannot be reached";
 /// The host as QEMU's user network shows it to the guest.
 const HOST: &str = "10.0.2.2";
+/// How long the rest of a line takes.
+const LINE_PATIENCE: Duration = Duration::from_secs(2);
 const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 const END_PATIENCE: Duration = Duration::from_secs(90);
@@ -221,10 +223,13 @@ fn wait_up(machine: &Machine, step: &Step, interrupt: &Interrupt) -> Result<()> 
         interrupt.check()?;
         match machine.wait_for_any(0, &[UP, NOT_UP], GLANCE) {
             Ok((0, _)) => return Ok(()),
-            Ok(_) => bail!(
-                "the machine did not come up. Last lines of the console:\n{}",
-                machine.tail()
-            ),
+            Ok((_, end)) => {
+                let _ = machine.wait_for(end, "\n", LINE_PATIENCE);
+                bail!(
+                    "the machine did not come up. Last lines of the console:\n{}",
+                    machine.tail()
+                );
+            }
             Err(error) if machine.ended() || Instant::now() >= deadline => {
                 return Err(error).context("the machine did not come up");
             }

@@ -79,5 +79,11 @@ pub(super) fn os_files(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result
         "usr/share/keelson/packages.json",
         Node::file(0o644, ingredients.packages.to_vec()),
     )?;
+    for (package, file) in ingredients.copyrights {
+        tree.insert_with_parents(
+            format!("usr/share/doc/{package}/copyright"),
+            Node::file(0o644, read(file)?),
+        )?;
+    }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub struct Ingredients<'a> {
     pub certificates: &'a Path,
     /// Text of os-release.
     pub os_release: &'a str,
+    /// Terms of each Debian package inside: its name and its `copyright` file.
+    pub copyrights: &'a [(String, PathBuf)],
     /// JSON list of the Debian packages inside.
     pub packages: &'a [u8],
     /// Seconds since 1970 of every file.
