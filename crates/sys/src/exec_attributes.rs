@@ -92,16 +92,18 @@ fn done(result: libc::c_long) -> Result<(), Errno> {
 
 /// Gives every signal its default action and unblocks all, as a program expects to be started.
 pub fn reset_signals() {
+    // The kernel's own structure: handler, flags, restorer, mask; zeros are the default action. The C library's call would
+    // refuse the two signals it keeps for itself, which a parent may have set to be ignored all the same.
+    let action = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL installs no handler. SIGKILL, SIGSTOP and the two numbers the C library keeps are refused,
-        // which leaves them at their default, as wanted.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: action is as long as the kernel's structure with its mask of eight bytes, and installs no handler.
+        // SIGKILL and SIGSTOP are refused, which leaves them at their default.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null::<u64>(), 8) };
     }
-    // SAFETY: an all-zero sigset_t is the empty set on Linux, and it is valid for the call.
-    unsafe {
-        let empty: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
-    }
+    let empty = 0_u64;
+    let how = libc::SIG_SETMASK;
+    // SAFETY: the set is valid for the eight bytes given.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const empty, std::ptr::null::<u64>(), 8) };
 }
 
 /// Ends the process at once: no exit handlers, no flushing of buffers copied from the parent. For a cloned child.

@@ -69,9 +69,10 @@ impl Container {
             Status::Stopped => return Err(Error::state(&self.state.id, "is stopped")),
             _ => return Err(Error::state(&self.state.id, "has been started already")),
         }
+        // Before the FIFO is opened: from then on the program may run, and end.
+        let process = self.pidfd()?;
         let path = self.directory.fifo();
         let fifo = open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).step("open", &path)?;
-        let process = self.pidfd()?;
         let mut both = [PollFd::new(&fifo, PollFlags::IN), PollFd::new(&process, PollFlags::IN)];
         while let Err(errno) = poll(&mut both, None) {
             if errno != Errno::INTR {

@@ -149,7 +149,7 @@ fn run(plan: &ProcessPlan, line: &Line, stdio: Option<&Stdio>, launch: &Launch, 
     setsid().step("start a session", "")?;
     let terminal = if plan.process.terminal().unwrap_or(false) { Some(open_console(plan, line)?) } else { None };
     if let Some(stdio) = terminal.as_ref().or(stdio) {
-        finish::take_stdio(stdio, plan.process.user())?;
+        finish::take_stdio(stdio)?;
     }
     if terminal.is_some() {
         rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).step("take the terminal", "")?;

@@ -21,7 +21,7 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -62,21 +62,21 @@ pub fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("hide the new process", "")
 }
 
-/// Puts descriptors in place. They become the user's, so that /dev/stdout can be opened again by its name.
-pub fn take_stdio(stdio: &Stdio, user: &User) -> Result<()> {
-    for fd in [&stdio.stdin, &stdio.stdout, &stdio.stderr] {
-        give_away(fd.as_fd(), user);
-    }
+/// Puts descriptors in place.
+pub fn take_stdio(stdio: &Stdio) -> Result<()> {
     rustix::stdio::dup2_stdin(&stdio.stdin).step("set up standard input", "")?;
     rustix::stdio::dup2_stdout(&stdio.stdout).step("set up standard output", "")?;
     rustix::stdio::dup2_stderr(&stdio.stderr).step("set up standard error", "")
 }
 
-/// As good as it goes: a descriptor of a read-only or foreign file system stays whose it is.
-fn give_away(fd: BorrowedFd<'_>, user: &User) {
-    let is_null = fstat(fd).is_ok_and(|stat| stat.st_rdev == makedev(1, 3));
-    if user.uid() != 0 && !is_null {
-        let _ = fchown(fd, Some(Uid::from_raw(user.uid())), None::<Gid>);
+/// The streams become the user's, so that /dev/stdout can be opened again by its name. As good as it goes: a descriptor
+/// of a read-only or foreign file system stays whose it is.
+fn give_away_streams(user: &User) {
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let is_null = fstat(fd).is_ok_and(|stat| stat.st_rdev == makedev(1, 3));
+        if user.uid() != 0 && !is_null {
+            let _ = fchown(fd, Some(Uid::from_raw(user.uid())), None::<Gid>);
+        }
     }
 }
 
@@ -92,6 +92,7 @@ pub fn settle(plan: &ProcessPlan, launch: &Launch) -> Result<Settled> {
     if let Some(priority) = process.io_priority() {
         set_io_priority(plan_io_priority(priority)).step("set the I/O priority", "")?;
     }
+    give_away_streams(process.user());
     close_on_exec_from(launch.preserve_fds.saturating_add(3)).step("mark descriptors", "")?;
     // A directory that only root may enter, or only the user: either will do.
     let entered = rustix::process::chdir(process.cwd());

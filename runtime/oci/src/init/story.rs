@@ -88,7 +88,7 @@ fn run(birth: &Birth<'_>) -> Result<Infallible> {
         set_personality(domain).step("set the execution domain", "")?;
     }
     if let Some(stdio) = console.as_ref().or(birth.stdio.as_ref()) {
-        finish::take_stdio(stdio, plan.process.process.user())?;
+        finish::take_stdio(stdio)?;
     }
     if console.is_some() {
         rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).step("take the terminal", "")?;
