@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use keelson_image_layout::slot_state::boot::Attempt;
-use keelson_image_layout::{Reason, Release, StateMount, paths};
+use keelson_image_layout::{Part, Reason, Release, StateMount, paths};
 use keelson_sys::dm::DmError;
 use rustix::system::{RebootCommand, reboot};
 
@@ -63,7 +63,7 @@ pub fn is_initramfs() -> bool {
 pub fn run() -> ExitCode {
     let Err(error) = boot();
     kmsg::say_failure(format_args!("cannot boot: {}", crate::chain(&*error)));
-    kmsg::say_failure("next: reboot");
+    kmsg::say_failure("next: reboot, and the slot the boot loader then prefers");
     std::thread::sleep(READING_TIME);
     switch::unmount_state();
     rustix::fs::sync();
@@ -101,7 +101,7 @@ fn boot() -> Result<Infallible> {
     ));
 
     let opened = state::open(&system.nodes, &system.disk, &mut || guard.feed());
-    tell_state(&opened.mount);
+    tell_state(&opened.mount, &system);
     if let Some(failure) = &failure {
         facts::keep_failure(failure, system.slot, &release);
     }
@@ -198,16 +198,16 @@ fn reason_of(error: &RootError) -> Reason {
     }
 }
 
-fn tell_state(mount: &StateMount) {
-    match mount {
-        StateMount::ReadWrite => {}
-        StateMount::ReadOnly { reason } => {
-            kmsg::say_failure(format_args!("degraded: state can only be read: {reason}"));
-        }
-        StateMount::Memory { reason } => {
-            kmsg::say_failure(format_args!("degraded: state is in memory and will be lost: {reason}"));
-        }
-    }
+fn tell_state(mount: &StateMount, system: &System) {
+    let partition = system.nodes.part(Part::State).display();
+    let (how, next) = match mount {
+        StateMount::ReadWrite => return,
+        StateMount::ReadOnly { .. } => ("can only be read", "changes last until the reboot".to_owned()),
+        StateMount::Memory { .. } => ("is only in memory", format!("{partition} is left as it was found")),
+    };
+    let reason = mount.degraded().unwrap_or_default();
+    kmsg::say_failure(format_args!("degraded: the state on {partition} {how}: {reason}"));
+    kmsg::say_failure(format_args!("next: go on; {next}"));
 }
 
 /// Time until which something may still appear.

@@ -64,6 +64,8 @@ pub fn judge(dumps: &[Dump], watchdog_fired: bool) -> Option<Failure> {
         let text = "the watchdog reset the machine".to_owned();
         return watchdog_fired.then_some(Failure { trace, text });
     }
+    let number = panics.iter().map(|dump| moment_of(&dump.name)).max().unwrap_or(0);
+    panics.retain(|dump| moment_of(&dump.name) == number);
     // Parts are numbered from the end of the log backwards.
     panics.sort_by_key(|dump| std::cmp::Reverse(number_of(&dump.name)));
     let text: String = panics.iter().map(|dump| body(&dump.text)).collect();
@@ -71,12 +73,6 @@ pub fn judge(dumps: &[Dump], watchdog_fired: bool) -> Option<Failure> {
         Reason::Corruption
     } else {
         Reason::Panic
-    };
-    let newest = panics.iter().map(|dump| number_of(&dump.name)).max().unwrap_or(0);
-    let number = if newest >= NUMBERS_PER_SECOND {
-        newest / NUMBERS_PER_SECOND
-    } else {
-        newest
     };
     let start = text.len().saturating_sub(TEXT_BYTES);
     let start = (start..=text.len())
@@ -102,6 +98,14 @@ fn number_of(name: &str) -> u64 {
         .next()
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0)
+}
+
+/// What tells the dumps of one panic from those of another: the time, if the number holds one.
+fn moment_of(name: &str) -> u64 {
+    match number_of(name) {
+        number if number >= NUMBERS_PER_SECOND => number / NUMBERS_PER_SECOND,
+        number => number,
+    }
 }
 
 /// The text after the line `Panic#1 Part2`.
@@ -133,6 +137,7 @@ mod tests {
             dump("dmesg-efi_pstore-170000000001001", "Panic#1 Part1\n<0>last\n"),
             dump("dmesg-efi_pstore-170000000003001", "Panic#1 Part3\n<6>first\n"),
             dump("dmesg-efi_pstore-170000000002001", "Panic#1 Part2\n<6>second\n"),
+            dump("dmesg-efi_pstore-169999000001001", "Panic#1 Part1\n<0>an older one\n"),
         ];
         let failure = judge(&dumps, true).unwrap();
         assert_eq!(failure.text, "<6>first\n<6>second\n<0>last\n");

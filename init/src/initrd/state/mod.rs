@@ -1,9 +1,10 @@
 //! The state partition: checked, mounted, and on first boot grown and given identities of its own.
 //!
-//! It is never reformatted and its damage never counts against a slot: what cannot be repaired is mounted for reading,
-//! what cannot be read is replaced by memory, and the machine says that it is degraded.
+//! It is never reformatted and its damage never counts against a slot: what cannot be repaired is mounted for reading
+//! with memory over it, what cannot be read is replaced by memory, and the machine says that it is degraded.
 
 pub mod check;
+pub mod cover;
 pub mod first_boot;
 pub mod repair;
 pub mod seed;
@@ -33,10 +34,7 @@ pub fn open(nodes: &Nodes, disk: &Candidate, alive: &mut dyn FnMut()) -> Opened 
         StateMount::ReadWrite if tree::is_complete(&target) => ready(mount, &target, Age::Known),
         StateMount::ReadWrite => ready(mount, &target, begin(nodes, disk, &target)),
         StateMount::Memory { .. } => ready(mount, &target, Age::Begun),
-        StateMount::ReadOnly { .. } => Opened {
-            mount,
-            first_boot: false,
-        },
+        StateMount::ReadOnly { .. } => ready(cover::with_memory(mount, &target), &target, Age::Begun),
     }
 }
 
@@ -63,19 +61,18 @@ fn begin(nodes: &Nodes, disk: &Candidate, target: &Path) -> Age {
 
 /// Fills the tree, and last of all marks first boot as done.
 fn ready(mount: StateMount, target: &Path, age: Age) -> Opened {
-    let first_boot = age != Age::Known;
+    // What only memory holds was not made on this boot for good, and no seed in it may count.
+    let first_boot = age != Age::Known && mount == StateMount::ReadWrite;
     let made = tree::make(target);
     if let Err(error) = &made {
         log::error!(error:% = error; "state tree cannot be made");
     }
-    seed::use_and_replace(
-        target,
-        if first_boot {
-            seed::Trust::New
-        } else {
-            seed::Trust::Kept
-        },
-    );
+    let trust = if age == Age::Known {
+        seed::Trust::Kept
+    } else {
+        seed::Trust::New
+    };
+    seed::use_and_replace(target, trust);
     let completed = made.and_then(|()| {
         if age == Age::New {
             tree::complete(target)
