@@ -82,7 +82,7 @@ fn every_source_file_belongs_to_a_module() {
         };
         let root = ["lib", "main"].contains(&name);
         assert!(
-            root || all.contains(&format!("mod {name};")),
+            root || all.contains(&format!("mod {name};")) || all.contains(&format!("\"{name}.rs\"")),
             "{} is in no module",
             path.display()
         );

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ROOT/init            PID 1
-//! ROOT/system/UNIT     one per unit
+//! ROOT/system/UNIT     one per unit; with `delegate`, its process starts in ROOT/system/UNIT/main
 //! ROOT/containers      the engine's
 //! ```
 
@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::unit::Unit;
+
+/// Group of the main process of a unit whose group is delegated.
+const MAIN: &str = "main";
 
 /// The groups of this machine.
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl Groups {
         }
     }
 
-    /// Makes and limits the group of a unit; gives its directory. `owner` gets it if it is delegated.
+    /// Makes and limits the group of a unit; gives the directory its process starts in. A delegated group belongs to
+    /// `owner`, and the process starts in a group below it: the kernel wants processes in leaves only.
     ///
     /// # Errors
     /// [`GroupError`] if the group cannot be made. A limit that cannot be set is logged.
@@ -79,16 +83,17 @@ impl Groups {
                 log::info!(unit = unit.name.as_str(); "limit {file}={value} is not set: {error}");
             }
         }
-        if let Some((uid, gid)) = owner {
-            for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
-                let _ = std::os::unix::fs::chown(path.join(file), Some(uid), Some(gid));
-            }
-        }
         let open = |path: PathBuf| File::open(&path).map_err(|source| GroupError { path, source });
         if !self.events.contains_key(&unit.name) {
             self.events.insert(unit.name.clone(), open(path.join("cgroup.events"))?);
         }
-        Ok(open(path)?.into())
+        if owner.is_none() {
+            return Ok(open(path)?.into());
+        }
+        let main = path.join(MAIN);
+        make(&main)?;
+        delegate(&[path, main.clone()], owner);
+        Ok(open(main)?.into())
     }
 
     /// Looks again after a group that exists already (in a new copy of PID 1). Whether there is one.
@@ -149,6 +154,18 @@ impl Groups {
 
     fn path(&self, unit: &str) -> PathBuf {
         self.root.join("system").join(unit)
+    }
+}
+
+/// Hands groups to the user of a unit: the directory and the files that move processes and hand controllers down.
+fn delegate(groups: &[PathBuf], owner: Option<(u32, u32)>) {
+    let Some((uid, gid)) = owner else { return };
+    for group in groups {
+        for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            if let Err(error) = std::os::unix::fs::chown(group.join(file), Some(uid), Some(gid)) {
+                log::warn!("control group {} is not handed over: {error}", group.display());
+            }
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use crate::manager::{Authority, Connection, Manager};
 
 /// More are turned away.
 const MOST_CONNECTIONS: usize = 64;
+/// Those who may do nothing get a refusal, but never all the places.
+const MOST_OUTSIDERS: usize = 16;
 /// Packets of one connection served in one turn.
 const PACKETS_PER_TURN: usize = 16;
 
@@ -96,11 +98,17 @@ impl Control {
     pub fn accept(&mut self, groups: &Groups, manager: &Manager) -> Option<(u32, &OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::accept_with(&self.listener, flags).ok()?;
-        if self.peers.len() >= MOST_CONNECTIONS {
-            log::warn!("control connection turned away: there are already {MOST_CONNECTIONS}");
+        let authority = authority(&socket, groups, manager);
+        let outsiders = self
+            .peers
+            .values()
+            .filter(|peer| peer.authority == Authority::Nothing)
+            .count();
+        let full = authority == Authority::Nothing && outsiders >= MOST_OUTSIDERS;
+        if full || self.peers.len() >= MOST_CONNECTIONS {
+            log::warn!("control connection turned away: there are already {}", self.peers.len());
             return None;
         }
-        let authority = authority(&socket, groups, manager);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let peer = Peer {

@@ -233,10 +233,17 @@ impl Machine {
         self.status(unit)
     }
 
-    /// Processes in a unit's group, by their ids outside.
+    /// Processes in a unit's group and the one below it, by their ids outside.
     pub fn processes(&self, unit: &str) -> Vec<i32> {
-        let text = fs::read_to_string(self.group.join("system").join(unit).join("cgroup.procs")).unwrap_or_default();
+        let group = self.group.join("system").join(unit);
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let text = read(group.join("cgroup.procs")) + &read(group.join("main/cgroup.procs"));
         text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Whether there is such a group below that of the units.
+    pub fn has_group(&self, path: &str) -> bool {
+        self.group.join("system").join(path).is_dir()
     }
 
     /// Children of PID 1 and the letter of their state.

@@ -1,7 +1,7 @@
 //! The real program as PID 1 of a namespace of its own: processes, control groups, sockets, signals, without a virtual
 //! machine. Needs root and a version 2 control group tree.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::exit, reason = "tests")]
 
 mod machine;
 mod roles;
@@ -200,6 +200,25 @@ fn privileged_a_unit_runs_as_whom_and_with_what_it_asks_for() {
     }
     assert_eq!(field("SigBlk:"), "0000000000000000");
     assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+}
+
+#[test]
+fn privileged_a_delegated_group_can_be_divided_and_started_in_again() {
+    let divide = "here=$(sed -n s/^0:://p /proc/self/cgroup); echo $here > $RUN/open/group; \
+                  mkdir -p $RUN/../cgroup$here/../session && exec sleep 4711";
+    let machine = Machine::boot(&[Unit::shell("owner", divide)
+        .line("user = \"nobody\"")
+        .line("delegate = true")
+        .line("restart = \"always\"")
+        .service()]);
+    let before = machine.wait_for("owner", UnitState::Running);
+    machine.wait_until("its own group", || machine.has_group("owner/session"));
+    assert_eq!(machine.read("open/group"), "/system/owner/main\n");
+    machine.kill(before.main_pid.unwrap());
+    machine.wait_until("a restart", || machine.status("owner").restarts == 1);
+    machine.wait_for("owner", UnitState::Running);
+    assert_eq!(machine.ask(Request::Stop { unit: "owner".into() }), Reply::Done);
+    assert!(!machine.has_group("owner"));
 }
 
 #[test]
