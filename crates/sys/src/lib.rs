@@ -16,6 +16,7 @@ pub mod mount_attr;
 pub mod netlink;
 pub mod packet;
 pub mod passed_fds;
+pub mod project_quota;
 pub mod seccomp_filter;
 pub mod spawn;
 pub mod watchdog;

@@ -92,7 +92,7 @@ impl App {
             Ok(route) => route,
             Err(error) => return refuse_route(&error),
         };
-        log::debug!(route:? = route; "request");
+        log::trace!(route:? = route; "request");
         self.dispatch(route, request).await.unwrap_or_else(|error| {
             if let EngineError::Internal(text) = &error {
                 log::error!(error = text.as_str(); "a request failed");

@@ -43,17 +43,17 @@ pub fn prepare(tree: &Path, id: &ContainerId) -> io::Result<()> {
     Ok(())
 }
 
-/// One at a time: a controller the kernel lacks must not keep the others away.
+/// One at a time: a controller that cannot be handed down must not keep the others away.
 fn hand_down(directory: &Path) {
-    let file = directory.join("cgroup.subtree_control");
-    let present = fs::read_to_string(&file).unwrap_or_default();
-    for controller in CONTROLLERS {
-        if present.split_whitespace().any(|have| have == controller) {
-            continue;
-        }
-        if let Err(error) = fs::write(&file, format!("+{controller}")) {
+    let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let (present, handed) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    let has = |list: &str, name: &str| list.split_whitespace().any(|have| have == name);
+    let missing = |name: &&str| has(&present, name) && !has(&handed, name);
+    for controller in CONTROLLERS.into_iter().filter(missing) {
+        let file = directory.join("cgroup.subtree_control");
+        if let Err(error) = fs::write(file, format!("+{controller}")) {
             let error = error.to_string();
-            log::debug!(controller = controller, error = error; "a cgroup controller is missing");
+            log::warn!(controller = controller, error = error; "a cgroup controller cannot be handed to containers");
         }
     }
 }

@@ -213,3 +213,7 @@ pub const MASKED: [&str; 12] = [
 pub const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+
+#[cfg(test)]
+#[path = "golden_test.rs"]
+mod tests;
