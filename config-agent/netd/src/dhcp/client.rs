@@ -16,9 +16,11 @@ use crate::random::Random;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// First wait for an answer; doubled up to [`LONGEST_WAIT`]. RFC 2131 begins at four seconds, which a
-/// machine that boots in less cannot afford.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// First wait for an answer: the first packets over a link that just came up are often lost.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// Second wait, then doubled up to [`LONGEST_WAIT`]. RFC 2131 begins at four seconds, which a machine
+/// that boots in less cannot afford.
+const SECOND_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(64);
 /// Tries before an offer, or the lease of another time, is given up.
 const REQUEST_TRIES: u32 = 4;
@@ -305,7 +307,7 @@ impl Client {
             }
         }
         let (lost, delay) = match &self.state {
-            State::Requesting { .. } => (false, FIRST_WAIT),
+            State::Requesting { .. } => (false, SECOND_WAIT),
             State::Rebooting { .. } => (true, Duration::ZERO),
             State::Renewing { .. } | State::Rebinding { .. } => (true, Duration::ZERO),
             _ => return Vec::new(),
@@ -431,7 +433,10 @@ impl Client {
     }
 
     fn wait(&mut self, now: Instant, tries: u32) -> Try {
-        let base = (FIRST_WAIT * 2u32.saturating_pow(tries.min(10))).min(LONGEST_WAIT);
+        let base = match tries {
+            0 => FIRST_WAIT,
+            tries => (SECOND_WAIT * 2u32.saturating_pow((tries - 1).min(10))).min(LONGEST_WAIT),
+        };
         Try {
             number: tries.saturating_add(1),
             next: now + self.random.around(base, JITTER_PERCENT),
