@@ -1,5 +1,7 @@
 //! Lines for people: few and calm on the console, everything in the kernel log.
 
+use std::io::Write as _;
+
 use crate::kmsg;
 use crate::manager::{Level, Report};
 
@@ -20,7 +22,6 @@ impl Console {
             (Console::Machine, Level::Milestone) => kmsg::say(&report.text),
             (Console::Machine, Level::Detail) => log::info!("{}", report.text),
             (Console::StandardError, _) => {
-                use std::io::Write as _;
                 let _ = std::io::stderr().write_all(format!("keelson: {}\n", report.text).as_bytes());
             }
         }
@@ -41,4 +42,26 @@ impl Console {
             text: text.into(),
         });
     }
+}
+
+/// Sends log records to standard error; for the init of a container, which has no kernel log of its own.
+pub fn log_to_standard_error() {
+    if log::set_logger(&StandardError).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
+}
+
+struct StandardError;
+
+impl log::Log for StandardError {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let text = kmsg::format_record(record.level(), record.args(), record.key_values());
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    fn flush(&self) {}
 }
