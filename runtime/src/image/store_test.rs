@@ -96,10 +96,12 @@ fn objects_are_shared_and_go_with_their_last_image() {
     add_image(&store, "b", &[lower()]);
     assert_eq!((one, files(&store.objects_dir()).len()), (2, 2));
     store.untag(&"a".parse().unwrap()).unwrap();
+    store.settle().unwrap();
     assert_eq!(files(&store.objects_dir()).len(), 1);
     let removed = store.untag(&"b".parse().unwrap()).unwrap();
     assert!(removed.deleted.is_some());
     assert_eq!(removed.untagged.len(), 2);
+    store.settle().unwrap();
     assert_eq!(files(&store.objects_dir()).len(), 0);
     assert_eq!(files(&dir.path().join("layers")).len(), 0);
     assert!(store.images().unwrap().is_empty());
@@ -130,6 +132,19 @@ fn nothing_is_swept_while_a_pull_is_at_work() {
     assert_eq!(files(&store.objects_dir()).len(), 0);
 }
 
+#[test]
+fn a_sweep_that_a_cut_prevented_is_made_after_the_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let id = add_image(&store, "a", &[lower()]);
+    let _entered = store.enter();
+    store.remove(&id).unwrap();
+    let reopened = Store::open(dir.path()).unwrap();
+    reopened.settle().unwrap();
+    assert_eq!(files(&reopened.objects_dir()).len(), 0);
+    assert_eq!(fs::read_dir(dir.path().join("staging")).unwrap().count(), 0);
+}
+
 /// Stops a commit after each of its steps, and opens the store as the next start would.
 #[test]
 fn a_cut_after_any_step_leaves_the_image_whole_or_nothing_of_it() {
@@ -156,6 +171,7 @@ fn a_cut_after_any_step_leaves_the_image_whole_or_nothing_of_it() {
         drop(commit);
         std::mem::forget(staging);
         let reopened = Store::open(dir.path()).unwrap();
+        reopened.settle().unwrap();
         if survived == 6 {
             assert_eq!(reopened.find("kept").unwrap(), id);
             assert_eq!(reopened.images().unwrap().len(), 2);
@@ -185,6 +201,7 @@ fn a_cut_in_the_middle_of_a_step_is_made_good_too() {
     fs::rename(staging.objects().join(&name), store.object_path(&object)).unwrap();
     std::mem::forget(staging);
     let reopened = Store::open(dir.path()).unwrap();
+    reopened.settle().unwrap();
     assert_eq!(files(&reopened.objects_dir()).len(), 0);
     // And the pull succeeds when it is made again.
     add_image(&reopened, "app", &[lower(), upper()]);
@@ -227,6 +244,11 @@ fn a_damaged_record_hides_no_other_image_and_stops_the_sweep() {
     let good = add_image(&store, "good", &[lower()]);
     fs::write(dir.path().join("images").join(format!("{}.json", bad.hex())), b"{").unwrap();
     assert_eq!(store.images().unwrap().len(), 1);
-    assert!(store.remove(&good).is_err());
+    store.remove(&good).unwrap();
+    let _ = store.settle();
     assert_eq!(files(&store.objects_dir()).len(), 2);
+    // The damaged one can be removed, and with it the obstacle.
+    store.remove(&bad).unwrap();
+    store.settle().unwrap();
+    assert_eq!(files(&store.objects_dir()).len(), 0);
 }

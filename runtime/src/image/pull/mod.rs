@@ -167,9 +167,7 @@ fn run(
     // What a cancelled pull left running still relies on the store: no sweep before its end.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     drop(entered);
-    if let Err(error) = store.settle() {
-        log::warn!(error:% = error; "image store not swept");
-    }
+    store.settle_later();
     pulled
 }
 

@@ -71,4 +71,9 @@ impl Layout {
     pub fn staging(&self) -> PathBuf {
         self.dir.join("staging")
     }
+
+    /// Exists while there may be something to sweep.
+    pub fn sweep_note(&self) -> PathBuf {
+        self.staging().join("sweep")
+    }
 }

@@ -55,8 +55,7 @@ pub struct Removed {
     pub deleted: Option<ImageId>,
 }
 
-/// The images on the state partition. Shared by reference; methods are blocking and short but for
-/// removals, which delete file by file.
+/// The images on the state partition. Shared by reference; methods are blocking and short.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
@@ -91,7 +90,9 @@ impl Store {
             pulls: AtomicU64::new(0),
         };
         store.recover()?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        store.settle_later();
+        Ok(store)
     }
 
     /// All images, by id. One whose record is damaged is logged and left out.
@@ -153,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchImage`] when nothing has the name.
-    pub fn untag(&self, reference: &Reference) -> Result<Removed, StoreError> {
+    pub fn untag(self: &Arc<Self>, reference: &Reference) -> Result<Removed, StoreError> {
         let missing = || StoreError::NoSuchImage {
             name: reference.familiar(),
         };
@@ -170,17 +171,21 @@ impl Store {
         Ok(Removed { untagged, ..removed })
     }
 
-    /// Removes an image with all its names. Whether it is in use is the caller's to know.
+    /// Removes an image with all its names. Whether it is in use is the caller's to know. Files that no
+    /// other image needs are deleted later, by a thread of the store's own.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn remove(&self, id: &ImageId) -> Result<Removed, StoreError> {
-        self.stored(id)?;
+    pub fn remove(self: &Arc<Self>, id: &ImageId) -> Result<Removed, StoreError> {
+        if !self.layout.record(id).exists() {
+            return Err(StoreError::NoSuchImage { name: id.to_string() });
+        }
+        self.owe_sweep()?;
         let mut untagged = Vec::new();
         self.change_names(|names| untagged = names.remove_image(id))?;
         let record = self.layout.record(id);
         keelson_durable::remove(&record).map_err(StoreError::io("remove", &record))?;
-        self.gate.sweep(|| self.sweep()).transpose()?;
+        self.settle_later();
         Ok(Removed {
             untagged,
             deleted: Some(*id),
@@ -236,14 +241,6 @@ impl Store {
     /// A fresh staging area.
     pub(super) fn stage(&self) -> Result<Staging, StoreError> {
         Staging::create(&self.layout, self.pulls.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Runs the sweep that removals owed while pulls were at work.
-    pub(super) fn settle(&self) -> Result<(), StoreError> {
-        if self.gate.is_owed() {
-            self.gate.sweep(|| self.sweep()).transpose()?;
-        }
-        Ok(())
     }
 
     /// Names an image that is here already as pulled.

@@ -108,12 +108,10 @@ impl Names {
         self.tags.values().chain(self.digests.values()).any(|named| named == id)
     }
 
-    /// Drops names of images that do not exist; says whether there were any.
-    pub fn retain_images(&mut self, exists: impl Fn(&ImageId) -> bool) -> bool {
-        let before = self.tags.len() + self.digests.len();
+    /// Drops names of images that do not exist.
+    pub fn retain_images(&mut self, exists: impl Fn(&ImageId) -> bool) {
         self.tags.retain(|_, id| exists(id));
         self.digests.retain(|_, id| exists(id));
-        before != self.tags.len() + self.digests.len()
     }
 
     /// The names of an image as people write them.
