@@ -216,7 +216,7 @@ fn raise(plan: &Plan, spawned: &Spawned, state: &State) -> Result<Option<OwnedFd
 /// What only the host's root may set.
 pub(crate) fn set_limits(pid: Pid, process: &ProcessPlan) -> Result<()> {
     for Limit { resource, value, name } in &process.rlimits {
-        prlimit(Some(pid), *resource, value.clone()).step("set limit", name)?;
+        prlimit(Some(pid), *resource, *value).step("set limit", name)?;
     }
     if let Some(score) = process.process.oom_score_adj() {
         let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());

@@ -9,6 +9,7 @@ pub mod container;
 pub mod create;
 pub mod error;
 pub mod exec;
+pub mod fuzz;
 mod hooks;
 mod init;
 mod prepare;

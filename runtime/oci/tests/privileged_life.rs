@@ -1,5 +1,7 @@
 //! A container's life: create, start, exec, signals, freezing, namespaces shared, hooks, limits, removal.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod support;
 
 use serde_json::json;

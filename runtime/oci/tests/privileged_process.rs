@@ -1,5 +1,7 @@
 //! The container's processes: identity, limits, capabilities, filter, environment, exit codes, terminal.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod support;
 
 use serde_json::json;

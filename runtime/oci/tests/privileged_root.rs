@@ -1,5 +1,7 @@
 //! The container's root: mounts, devices, masks, and that nothing in the image leads out of it.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod support;
 
 use serde_json::json;

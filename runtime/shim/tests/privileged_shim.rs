@@ -1,5 +1,7 @@
 //! The shim as the engine sees it: launch, streams, exits, death of the engine, execs, terminals, logs.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod support;
 
 use keelson_shim_api::{ClientError, Client, FailureKind, LaunchReport, Notice, Outcome, Phase, RequestBody, Streams};
@@ -249,6 +251,24 @@ fn privileged_strangers_are_turned_away_and_harm_nobody() {
     stranger.read_to_end(&mut said).unwrap();
     assert_eq!(state(&mut bundle.client()).phase, Phase::Created);
     assert!(matches!(Client::connect(&bundle.path("nothing")), Err(ClientError::Connect { .. })));
+}
+
+#[test]
+fn privileged_a_kill_for_memory_is_told() {
+    let Some(mut bundle) = bundle("dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 1000") else { return };
+    let root = keelson_oci::cgroup::root::find().unwrap();
+    if !fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default().contains("memory") {
+        return eprintln!("skipped: no memory controller in this cgroup v2 tree (a hybrid host)");
+    }
+    bundle.spec["linux"]["resources"] = json!({"memory": {"limit": 16 << 20, "swap": 16 << 20}});
+    bundle.created();
+    let mut client = bundle.client();
+    ask(&mut client, RequestBody::Subscribe);
+    ask(&mut client, RequestBody::Start);
+    assert_eq!(client.notice().unwrap(), Notice::Oom);
+    ask(&mut client, RequestBody::Update { resources: json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}}) });
+    ask(&mut client, RequestBody::Kill { process: None, signal: 9, all: true });
+    assert!(wait(&mut client, None).oom_killed && bundle.exit_record().oom_killed);
 }
 
 #[test]

@@ -125,10 +125,10 @@ pub fn execute(settled: &Settled, plan: &ProcessPlan) -> Error {
     let Ok(path) = CString::new(settled.path.as_os_str().as_bytes()) else {
         return Error::spec("process.args", "contains a NUL");
     };
-    if let Some(filter) = &plan.filter {
-        if let Err(error) = filter.load().step("load the system call filter", "") {
-            return error;
-        }
+    if let Some(filter) = &plan.filter
+        && let Err(error) = filter.load().step("load the system call filter", "")
+    {
+        return error;
     }
     match nix::unistd::execve(&path, &settled.arguments, &settled.environment) {
         Ok(never) => match never {},

@@ -12,7 +12,7 @@ pub struct Call {
 
 /// What the program returns for a call. Panics where the kernel would refuse the program.
 pub fn run(program: &[Instruction], call: Call) -> u32 {
-    let mut bytes = vec![0_u8; 64];
+    let mut bytes = [0_u8; 64];
     bytes[0..4].copy_from_slice(&call.number.to_le_bytes());
     bytes[4..8].copy_from_slice(&call.arch.to_le_bytes());
     for (index, argument) in call.arguments.iter().enumerate() {

@@ -108,7 +108,7 @@ fn plan_tables(arches: &[Arch]) -> Vec<Table> {
 }
 
 fn is_refusal(action: u32) -> bool {
-    action < 0x7ff0_0000 || action >= KILL_PROCESS
+    !(0x7ff0_0000..KILL_PROCESS).contains(&action)
 }
 
 fn add_rule(verdicts: &mut BTreeMap<u32, Verdict>, rule: &LinuxSyscall, numbers: &[u32], default: u32) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A bundle with a busybox root file system, and the runtime run on it. Only root can; without busybox or cgroup v2 a test
 //! is skipped and says why.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
 #![allow(dead_code)] // Each test file uses its part.
 
 use serde_json::{Value, json};

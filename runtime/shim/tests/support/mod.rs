@@ -1,6 +1,7 @@
 //! A bundle with a busybox root file system and a shim for it. Only root can; without busybox or cgroup v2 a test is skipped
 //! and says why.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
 #![allow(dead_code)] // Each test file uses its part.
 
 use keelson_shim_api::{Client, ClientError, ExitRecord, FailureKind, LaunchReport, Outcome, RequestBody, ShimState, Streams};
