@@ -87,10 +87,20 @@ pub async fn run(cache: &Cache, request: &Request, progress: Progress) -> Result
             Ok(())
         }
         Err(error) => {
-            let kept = folder.keep();
+            let kept = keep(folder).context("the machine's files could not be kept")?;
             Err(error.context(format!("the machine's files are in {}", kept.display())))
         }
     }
+}
+
+/// Keeps the files of a machine that failed, in the place of those of the failure before.
+fn keep(folder: tempfile::TempDir) -> std::io::Result<PathBuf> {
+    let kept = folder.path().with_file_name("last-failure");
+    match std::fs::remove_dir_all(&kept) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::rename(folder.keep(), &kept)?,
+    }
+    Ok(kept)
 }
 
 async fn steps(
