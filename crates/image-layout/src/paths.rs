@@ -25,6 +25,8 @@ pub const BOOT_FACTS: &str = "/run/keelson/boot.json";
 pub const CONTROL: &str = "/run/keelson/control";
 /// Readiness datagrams (`NOTIFY_SOCKET`).
 pub const NOTIFY: &str = "/run/keelson/notify";
+/// Exists from before the first unit is stopped for the end of the machine; `reboot` or `power-off`.
+pub const SHUTTING_DOWN: &str = "/run/keelson/shutting-down";
 /// The configuration in force, JSON.
 pub const MACHINE_CONFIG: &str = "/run/keelson/config/machine.json";
 /// How applying the configuration went, JSON.

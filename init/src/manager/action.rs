@@ -50,6 +50,11 @@ pub enum Action {
     Report(Report),
     /// Everything the boot requires is up.
     BootComplete,
+    /// Leave word that the machine is going down, before the first unit is stopped.
+    AnnounceEnd {
+        /// How.
+        kind: PowerKind,
+    },
     /// Signal every process but PID 1.
     SignalAll {
         /// Number.

@@ -166,6 +166,7 @@ impl World {
             Action::Notify { .. }
             | Action::Report(_)
             | Action::BootComplete
+            | Action::AnnounceEnd { .. }
             | Action::SignalAll { .. }
             | Action::Reexec => {}
         }

@@ -503,7 +503,15 @@ fn shutdown_stops_in_order_then_the_rest_then_the_machine() {
     story.boot().ready("a").ready("b").take();
     let (first, second) = (story.pid("b"), story.pid("a"));
     story.event(Event::AskedToReboot);
-    assert!(story.take().contains(&Action::Signal { pid: first, signal: 15 }));
+    let actions = story.take();
+    let place = |wanted: &Action| actions.iter().position(|action| action == wanted).expect("the action");
+    let (word, stop) = (
+        Action::AnnounceEnd {
+            kind: PowerKind::Reboot,
+        },
+        Action::Signal { pid: first, signal: 15 },
+    );
+    assert!(place(&word) < place(&stop));
     story.exits("b", Exit::Signal(15));
     assert!(story.take().contains(&Action::Signal {
         pid: second,

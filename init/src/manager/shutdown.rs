@@ -69,6 +69,7 @@ impl Manager {
             PowerKind::PowerOff => "powering off",
         };
         out.push(report(Level::Milestone, format!("{what}: stopping {running} units")));
+        out.push(Action::AnnounceEnd { kind });
         self.tell(&Notice::ShuttingDown { kind }, out);
         self.wish_down(self.names());
         self.advance(now, out);

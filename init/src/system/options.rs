@@ -108,6 +108,12 @@ impl Options {
         self.run.join("control")
     }
 
+    /// Exists while the machine goes down; says how.
+    #[must_use]
+    pub fn ending(&self) -> PathBuf {
+        self.run.join("shutting-down")
+    }
+
     /// The notify socket.
     #[must_use]
     pub fn notify(&self) -> PathBuf {

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use keelson_manager_api::PowerKind;
+
 use super::sources::Source;
 use super::{System, sockets, spawn};
 use crate::accounts;
@@ -44,6 +46,16 @@ impl System {
             }
             Action::BootComplete => {
                 self.say_boot_complete();
+                None
+            }
+            Action::AnnounceEnd { kind } => {
+                let word = match kind {
+                    PowerKind::Reboot => "reboot\n",
+                    PowerKind::PowerOff => "power-off\n",
+                };
+                if let Err(error) = std::fs::write(self.options.ending(), word) {
+                    log::warn!("no word of the end is left: {error}");
+                }
                 None
             }
             Action::SignalAll { signal } => {

@@ -322,5 +322,6 @@ fn privileged_shutdown_goes_in_order_and_ends_cleanly() {
     machine.wait_for("strays", UnitState::Done);
     assert_eq!(machine.power_off(), Some(0));
     assert_eq!(machine.read("stops"), "above\nbelow\n");
+    assert_eq!(machine.read("shutting-down"), "power-off\n");
     assert!(machine.console().contains("powering off: stopping"));
 }
