@@ -73,6 +73,8 @@ pub struct Request {
 /// # Errors
 /// Says which step failed and why; the machine's files then stay for inspection.
 pub async fn run(cache: &Cache, request: &Request, progress: Progress) -> Result<()> {
+    let missing = || format!("{} is no image; `./just image` makes one", request.disk.display());
+    anyhow::ensure!(request.disk.is_file(), missing());
     for port in &request.ports {
         port.check_free()?;
     }
@@ -87,8 +89,11 @@ pub async fn run(cache: &Cache, request: &Request, progress: Progress) -> Result
             Ok(())
         }
         Err(error) => {
-            let kept = keep(folder).context("the machine's files could not be kept")?;
-            Err(error.context(format!("the machine's files are in {}", kept.display())))
+            if folder.path().join("console.log").is_file() {
+                let kept = keep(folder).context("the machine's files could not be kept")?;
+                progress.say(&format!("the machine's files are in {}", kept.display()));
+            }
+            Err(error)
         }
     }
 }
@@ -158,8 +163,7 @@ fn start(
         folder.join("vars.fd"),
         folder.join("cidata.img"),
     );
-    copy_holes(&request.disk, &disk, DISK_BYTES)
-        .with_context(|| format!("cannot copy {}; `./just image` makes it", request.disk.display()))?;
+    copy_holes(&request.disk, &disk, DISK_BYTES).with_context(|| format!("cannot copy {}", request.disk.display()))?;
     std::fs::copy(&firmware.variables, &variables).context("cannot copy the firmware's variables")?;
     let container = Container {
         image: image.to_owned(),
