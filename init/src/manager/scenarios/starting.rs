@@ -1,0 +1,137 @@
+//! How units come up, and what a boot is worth.
+
+use std::time::Duration;
+
+use keelson_manager_api::{PowerKind, Reply, Request};
+
+use super::{SERVICE, Story, unit};
+use crate::manager::{Action, BootPolicy, Event, Exit, Manager, boot::Otherwise, state::State};
+
+#[test]
+fn requirements_come_first_and_readiness_counts_not_the_spawn() {
+    let mut story = Story::of(vec![
+        unit("a", "", SERVICE),
+        unit("b", "requires = [\"a\"]", SERVICE),
+        unit("boot-complete", "requires = [\"b\"]", ""),
+    ]);
+    assert_eq!(story.boot().spawned(), ["a"]);
+    assert_eq!(story.executed("a").spawned(), [""; 0]);
+    assert_eq!(story.ready("a").spawned(), ["b"]);
+    story.executed("b").ready("b");
+    assert!(story.is_up("boot-complete"));
+    assert_eq!(
+        story
+            .actions
+            .iter()
+            .filter(|action| **action == Action::BootComplete)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn order_alone_does_not_start_and_wishes_alone_do_not_order() {
+    let mut story = Story::of(vec![
+        unit("late", "after = [\"early\", \"idle\", \"gone\"]", "restart = \"never\""),
+        unit("early", "", "oneshot"),
+        unit("idle", "boot = false", SERVICE),
+        unit("wisher", "wants = [\"idle2\", \"missing\"]", "restart = \"never\""),
+        unit("idle2", "boot = false", SERVICE),
+    ]);
+    assert_eq!(story.boot().spawned(), ["early", "idle2", "wisher"]);
+    assert_eq!(story.exits("early", Exit::Code(1)).spawned(), ["late"]);
+    assert_eq!(*story.state("idle"), State::Stopped);
+}
+
+#[test]
+fn a_failed_requirement_fails_what_needs_it_and_the_boot_stays_up() {
+    let mut story = Story::of(vec![
+        unit("a", "", "oneshot"),
+        unit("boot-complete", "requires = [\"a\", \"b\"]", ""),
+        unit("b", "", "restart = \"never\""),
+    ]);
+    story.boot().executed("b").exits("a", Exit::Code(3));
+    assert_eq!(*story.state("a"), State::Failed);
+    assert_eq!(*story.state("boot-complete"), State::Failed);
+    let said = story.failures().join("\n");
+    assert!(said.contains("a failed: exited with code 3"), "{said}");
+    assert!(
+        said.contains("boot-complete cannot be reached: a: exited with code 3"),
+        "{said}"
+    );
+    story.after(600_000);
+    assert!(!story.manager.is_shutting_down());
+    assert!(story.is_up("b"));
+}
+
+#[test]
+fn a_boot_on_trial_that_does_not_come_up_is_left_in_bounded_time() {
+    let policy = BootPolicy {
+        target: "boot-complete".into(),
+        within: Duration::from_secs(300),
+        otherwise: Otherwise::Reboot,
+    };
+    let units = vec![
+        unit("slow", "", "ready = \"notify\"\nstart-timeout = \"1h\""),
+        unit("boot-complete", "requires = [\"slow\"]", ""),
+    ];
+    let mut story = Story::with_policy(units, policy);
+    story.boot().after(299_000);
+    assert!(!story.manager.is_shutting_down());
+    story.after(1_000);
+    assert!(story.manager.is_shutting_down());
+    story.exits("slow", Exit::Signal(15)).event(Event::NoChildren);
+    assert!(story.take().contains(&Action::Finish {
+        kind: PowerKind::Reboot
+    }));
+    assert_eq!(story.manager.next_deadline(), None);
+}
+
+#[test]
+fn what_went_wrong_before_exec_is_named() {
+    let mut story = Story::of(vec![unit("a", "", "restart = \"never\"")]);
+    story.boot();
+    let reason = "cannot become user net: there is no user \"net\"".to_owned();
+    story
+        .event(Event::ExecFailed {
+            unit: "a".into(),
+            reason,
+        })
+        .exits("a", Exit::Code(127));
+    assert!(
+        story.failures()[1].contains("a failed: cannot become user net"),
+        "{:?}",
+        story.failures()
+    );
+}
+
+#[test]
+fn exits_of_strangers_are_ignored() {
+    let mut story = Story::of(vec![unit("a", "", SERVICE)]);
+    story.boot().ready("a").take();
+    let before = story.manager.clone();
+    story.event(Event::Exited {
+        pid: 4711,
+        exit: Exit::Signal(64),
+    });
+    assert_eq!(story.take(), []);
+    assert_eq!(story.manager, before);
+}
+
+#[test]
+fn the_whole_state_survives_being_written_and_read() {
+    let mut story = Story::of(vec![unit("a", "", SERVICE), unit("b", "requires = [\"a\"]", SERVICE)]);
+    story
+        .boot()
+        .ready("a")
+        .ask(1, Request::Restart { unit: "a".into() })
+        .ask(2, Request::Subscribe);
+    let text = serde_json::to_vec(&story.manager).unwrap();
+    let restored: Manager = serde_json::from_slice(&text).unwrap();
+    assert_eq!(restored, story.manager);
+    story.manager = restored;
+    assert_eq!(
+        story.exits("a", Exit::Code(0)).ready("a").replies().pop(),
+        Some((1, Reply::Done))
+    );
+}
