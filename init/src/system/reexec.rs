@@ -29,6 +29,7 @@ impl System {
         let mut command = Command::new(program(&self.options));
         let watchdog = self.hardware.as_mut().and_then(Hardware::take_watchdog);
         let watchdog = watchdog.and_then(|watchdog| watchdog.hand_over().ok());
+        command.env_remove(watchdog::VARIABLE);
         command.envs(watchdog.iter().map(|number| (watchdog::VARIABLE, number)));
         let error = match self.leave() {
             Ok(memfd) => command.args(self.options.to_arguments(memfd.as_raw_fd())).exec(),

@@ -13,6 +13,9 @@ use super::sources::Source;
 use super::{System, notify, spawn};
 use crate::manager::{Connection, Event};
 
+/// What is left waits for the next turn.
+const NOTIFICATIONS_PER_TURN: usize = 1024;
+
 impl System {
     pub(super) fn run(&mut self) -> PowerKind {
         loop {
@@ -92,8 +95,12 @@ impl System {
         }
     }
 
+    /// A bounded number, so that a unit that never stops talking does not stop everybody else.
     pub(super) fn drain_notifications(&mut self) {
-        while let Some((sender, message)) = notify::receive(&self.notify) {
+        for _ in 0..NOTIFICATIONS_PER_TURN {
+            let Some((sender, message)) = notify::receive(&self.notify) else {
+                return;
+            };
             if let Some(unit) = self.unit_of_process(sender) {
                 self.dispatch(Event::Notified { unit, message });
             }
