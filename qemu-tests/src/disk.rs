@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use keelson_erofs::{Reader, Window};
 use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS, Current};
+use keelson_image_layout::verity::BLOCK;
 use keelson_image_layout::{EntryName, Part, Slot, SlotState};
 use rustix::fs::SeekFrom;
 
@@ -74,20 +76,29 @@ impl DiskFile {
         self.write(offset, &byte.iter().map(|byte| byte ^ 1).collect::<Vec<_>>())
     }
 
-    /// Flips a bit in the middle of the first block of a slot's root that holds the given 4096 bytes.
+    /// Flips a bit in the middle of a file of a slot's root, named by its path without the leading slash.
     ///
     /// # Errors
-    /// The block is not there.
-    pub fn damage_block(&self, slot: Slot, block: &[u8]) -> Result<u64> {
-        let part = slot.root();
-        let root = self.read(part.start(), usize::try_from(part.size().unwrap_or_default())?)?;
-        let index = root
-            .chunks_exact(block.len())
-            .position(|candidate| candidate == block)
-            .context("the block does not stand in the root")?;
-        let offset = part.start() + (index * block.len()) as u64 + 2048;
-        self.flip_bit(offset)?;
-        Ok(offset)
+    /// The file is not there, or holds no whole block.
+    pub fn damage_file(&self, slot: Slot, path: &str) -> Result<()> {
+        let (start, size) = (slot.root().start(), slot.root().size().unwrap_or_default());
+        let root = Reader::open(Window::new(File::open(&self.0)?, start, size)).context("read the root")?;
+        let (_, inode) = root
+            .walk(usize::MAX)?
+            .into_iter()
+            .find(|(found, _)| found.as_bytes().ends_with(path.as_bytes()))
+            .with_context(|| format!("the root has no {path}"))?;
+        let content = root.contents(&inode, 1 << 30)?;
+        let block = content
+            .chunks_exact(BLOCK)
+            .nth(content.len() / BLOCK / 2)
+            .context("the file is too short")?;
+        let data = self.read(start, usize::try_from(size)?)?;
+        let index = data
+            .chunks_exact(BLOCK)
+            .position(|found| found == block)
+            .context("the block is not found")?;
+        self.flip_bit(start + (index * BLOCK) as u64 + BLOCK as u64 / 2)
     }
 
     /// The slot-state record in force.
@@ -108,7 +119,7 @@ impl DiskFile {
     /// The ESP is damaged.
     pub fn entry_files(&self) -> Result<Vec<String>> {
         let length = Part::Esp.size().unwrap_or_default();
-        let window = Window {
+        let window = EspWindow {
             file: File::open(&self.0)?,
             start: Part::Esp.start(),
             length,
@@ -182,14 +193,14 @@ impl DiskFile {
 }
 
 /// A window of a file, for the FAT reader; it cannot be written.
-struct Window {
+struct EspWindow {
     file: File,
     start: u64,
     length: u64,
     position: u64,
 }
 
-impl io::Read for Window {
+impl io::Read for EspWindow {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
@@ -200,7 +211,7 @@ impl io::Read for Window {
     }
 }
 
-impl io::Write for Window {
+impl io::Write for EspWindow {
     fn write(&mut self, _buffer: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
@@ -210,7 +221,7 @@ impl io::Write for Window {
     }
 }
 
-impl io::Seek for Window {
+impl io::Seek for EspWindow {
     fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
         let position = match to {
             io::SeekFrom::Start(position) => Some(position),

@@ -34,7 +34,7 @@ impl Images {
     /// The registry does not start, or the image cannot be built.
     pub fn with_demo(folder: &Path) -> Result<Images> {
         let images = Images::start(folder)?;
-        let image = demo::build(&Cache::of_user()?).context("build the demonstration's image")?;
+        let image = demo::build(&Cache::of_user()?, &|_| ()).context("build the demonstration's image")?;
         images.push("demo", &image)?;
         Ok(images)
     }

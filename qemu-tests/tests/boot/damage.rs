@@ -1,8 +1,6 @@
 //! Damage on the disk: what is refused, what is remembered, and that some slot always boots by itself.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use keelson_image_layout::slot_state::State;
 use keelson_image_layout::{Part, Reason, Slot};
 use keelson_qemu_tests::{DiskFile, Environment, Lab};
@@ -17,7 +15,7 @@ pub fn superblock(environment: &Environment) -> Result<()> {
 
 pub fn init(environment: &Environment) -> Result<()> {
     refuses(environment, "init", |disk, slot| {
-        disk.damage_block(slot, &block_of("keelson-init")?).map(drop)
+        disk.damage_file(slot, "usr/bin/keelson-init")
     })
 }
 
@@ -49,7 +47,7 @@ pub fn run_time(environment: &Environment) -> Result<()> {
     Lab::run(environment, "damaged-at-run-time", |lab| {
         let disk = lab.disk("system")?;
         let slot = settle(lab, &disk)?;
-        disk.damage_block(slot, &block_of("keelson-journald")?)?;
+        disk.damage_file(slot, "usr/bin/keelson-journald")?;
         let guest = lab.start("damaged", &disk, |_| ())?;
         let up = guest.wait_up(0)?;
         ensure!(up.slot == slot.other(), "the damaged slot came up");
@@ -95,18 +93,4 @@ pub fn state(environment: &Environment) -> Result<()> {
         );
         Ok(())
     })
-}
-
-/// 4096 bytes from the middle of a program of the image.
-fn block_of(program: &str) -> Result<Vec<u8>> {
-    let suites = std::env::var("CARGO_TARGET_DIR").context("CARGO_TARGET_DIR")?;
-    let path = PathBuf::from(suites)
-        .join("x86_64-unknown-linux-gnu/release")
-        .join(program);
-    let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-    let middle = bytes.len() / 8192 * 4096;
-    bytes
-        .get(middle..middle + 4096)
-        .map(<[u8]>::to_vec)
-        .context("the program is too short")
 }
