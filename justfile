@@ -2,7 +2,7 @@
 
 set positional-arguments
 
-disk := env("KEELSON_CACHE") / "image" / "keelson.img"
+disk := env("KEELSON_IMAGE", env("KEELSON_CACHE") / "image") / "keelson.img"
 programs := env("CARGO_TARGET_DIR") / "x86_64-unknown-linux-gnu" / "release"
 os-build := programs / "os-build"
 

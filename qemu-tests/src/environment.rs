@@ -38,6 +38,14 @@ impl Environment {
             return Ok(None);
         };
         let extent = extent.parse().map_err(anyhow::Error::msg).context("KEELSON_QEMU")?;
+        Environment::for_measuring(extent).map(Some)
+    }
+
+    /// The same without `KEELSON_QEMU`, for a program that always runs machines.
+    ///
+    /// # Errors
+    /// As [`Environment::read`].
+    pub fn for_measuring(extent: Extent) -> Result<Environment> {
         let disk = PathBuf::from(std::env::var("KEELSON_DISK").context("KEELSON_DISK must name the disk image")?);
         anyhow::ensure!(disk.exists(), "{} is missing: run `./just image`", disk.display());
         let firmware = firmware(&Cache::of_user()?).context("fetch the firmware")?;
@@ -49,13 +57,13 @@ impl Environment {
             .parent()
             .map(|parent| parent.join("evidence"))
             .context("the image lies in no folder")?;
-        Ok(Some(Environment {
+        Ok(Environment {
             disk,
             firmware_code: firmware.code,
             firmware_vars: firmware.variables,
             work,
             extent,
             accel: wish.resolve(),
-        }))
+        })
     }
 }

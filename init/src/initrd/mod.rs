@@ -76,6 +76,7 @@ fn boot() -> Result<Infallible> {
     let mut times = Milestones::default();
     mounts::mount_all().context("mount the kernel's file systems")?;
     kmsg::install();
+    log::info!("initramfs stage");
     times.reached("initramfs");
 
     let release = read_release()?;

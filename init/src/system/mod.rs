@@ -81,6 +81,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     if options.hardware {
         crate::kmsg::install();
+        log::info!("system stage");
         crate::last_words::install();
     } else {
         console::log_to_standard_error();

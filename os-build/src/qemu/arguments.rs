@@ -154,6 +154,8 @@ impl MachineSpec {
         line.pair("-drive", Some(&pflash(&self.firmware_code, true)));
         line.pair("-drive", Some(&pflash(&self.firmware_vars, false)));
         line.pair("-device", Some("virtio-rng-pci"));
+        // Tells from outside how much memory the guest has left.
+        line.pair("-device", Some("virtio-balloon-pci,id=balloon"));
         self.disks
             .iter()
             .enumerate()

@@ -200,6 +200,14 @@ impl Machine {
             .map_err(|source| MachineError::Monitor { command, source })
     }
 
+    /// Runs a monitor command and gives what it returns.
+    ///
+    /// # Errors
+    /// The machine is gone or refuses.
+    pub fn query(&mut self, command: &'static str, arguments: serde_json::Value) -> Result<serde_json::Value, MachineError> {
+        self.monitor.execute(command, Some(arguments)).map_err(|source| MachineError::Monitor { command, source })
+    }
+
     /// Takes the power away: the process ends at once. Writes it had submitted stay on the disk file.
     pub fn cut_power(mut self) {
         self.end();

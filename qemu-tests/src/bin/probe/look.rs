@@ -30,6 +30,25 @@ pub fn processes() -> io::Result<String> {
     Ok(out)
 }
 
+/// A line per process of user space: name and proportional set size in kB.
+pub fn memory() -> io::Result<String> {
+    let mut out = String::new();
+    for pid in pids()? {
+        let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+            continue;
+        };
+        let pss = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:"))
+            .unwrap_or_default();
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if let Some(kilobytes) = pss.split_whitespace().next() {
+            let _ = writeln!(out, "{} {kilobytes}", name.trim_end());
+        }
+    }
+    Ok(out)
+}
+
 /// Number of dead processes nobody has collected.
 pub fn zombies() -> io::Result<String> {
     let is_zombie = |pid: &u32| {

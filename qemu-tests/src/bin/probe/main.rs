@@ -38,6 +38,7 @@ fn answer(path: &str, argument: &str) -> std::io::Result<String> {
     match path {
         "/ok" => Ok("ok\n".into()),
         "/processes" => look::processes(),
+        "/memory" => look::memory(),
         "/zombies" => look::zombies(),
         "/read" => std::fs::read_to_string(argument),
         "/write" => look::write(argument),
