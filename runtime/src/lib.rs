@@ -7,7 +7,7 @@
 //! declared ─Action──┘ ◄──────────────── what happened ───────────────┘
 //! ```
 
-// `/info` has more members than the default limit lets the JSON macro count.
+// A container's `HostConfig` has more members than the default lets the JSON macro count.
 #![recursion_limit = "256"]
 
 pub mod api;

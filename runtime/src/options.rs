@@ -20,6 +20,8 @@ pub struct Options {
     pub journal: PathBuf,
     /// `--config`: the machine's configuration.
     pub config: PathBuf,
+    /// `--resolver`: the resolver's socket.
+    pub resolver: PathBuf,
     /// `--secrets`: where values of secrets lie.
     pub secrets: PathBuf,
 }
@@ -34,6 +36,7 @@ impl Default for Options {
             cgroups: "/sys/fs/cgroup".into(),
             journal: "/run/systemd/journal/socket".into(),
             config: keelson_machine_config::MACHINE_JSON.into(),
+            resolver: "/run/keelson/netd/resolver.sock".into(),
             secrets: keelson_machine_config::SECRETS_DIR.into(),
         }
     }
@@ -43,7 +46,7 @@ impl Default for Options {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// Not one of ours.
-    #[error("unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --secrets, each with a path")]
+    #[error("unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --resolver, --secrets, each with a path")]
     Unknown(OsString),
     /// Its path is missing.
     #[error("{0:?} needs a path")]
@@ -68,6 +71,7 @@ pub fn parse_options(
             Some("--cgroups") => &mut options.cgroups,
             Some("--journal") => &mut options.journal,
             Some("--config") => &mut options.config,
+            Some("--resolver") => &mut options.resolver,
             Some("--secrets") => &mut options.secrets,
             _ => return Err(OptionError::Unknown(name)),
         };

@@ -18,9 +18,9 @@ use crate::engine::action::Handle;
 use crate::engine::owner::Owner;
 use crate::engine::store::ContainerStore;
 use crate::image::{Mounts, Store};
-use crate::launch::World;
+use crate::launch::{World, disk};
 use crate::net::apply::Network;
-use crate::net::load_subnets;
+use crate::net::{load_subnets, resolver};
 use crate::options::Options;
 use crate::registries;
 use crate::volume::Volumes;
@@ -42,6 +42,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     owner.reconcile().await.context("take over containers")?;
     tokio::spawn(owner.run(queue));
 
+    resolver::announce(options.resolver.clone(), *world.network.subnets())
+        .context("start talking to the resolver")?;
     let (publisher, registries) = registries::channel();
     let engine = Handle::new(sender);
     let keeper = Keeper {
@@ -78,6 +80,7 @@ fn open_world(options: &Options) -> anyhow::Result<World> {
     ] {
         make_directory(&directory, mode)?;
     }
+    disk::bound_volumes(&root.join("volumes"));
     let images = Store::open(root).context("open the image store")?;
     let mounts = Mounts::new(Arc::clone(&images), &run.join("images")).context("prepare mounts")?;
     let subnets = load_subnets(&root.join("networks/bridge.json"))?;

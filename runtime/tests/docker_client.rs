@@ -1,6 +1,8 @@
 //! Docker's real command line client against the daemon with a shim that plays containers: what the
 //! client sends is understood, what it gets back is what it expects.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use support::{Machine, Shim, layer, wait_for};
@@ -115,7 +117,7 @@ fn privileged_policies_restart_and_patience_ends() {
 
 #[test]
 fn privileged_a_killed_daemon_finds_its_containers() {
-    let mut machine = machine();
+    let machine = machine();
     let image = machine.image();
     machine.docker_ok(&["pull", &image]);
     machine.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", &image]);

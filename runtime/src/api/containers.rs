@@ -167,9 +167,9 @@ fn stop_request(query: &Query) -> Result<StopRequest, EngineError> {
     Ok(StopRequest { signal, patience: seconds.map(Patience::from_seconds) })
 }
 
-const LIST_FILTERS: [&str; 16] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label",
-    "name", "network", "publish", "since", "status", "volume", "label!",
+const LIST_FILTERS: [&str; 11] = [
+    "ancestor", "exited", "expose", "health", "id", "label", "name", "network", "publish",
+    "status", "volume",
 ];
 
 /// `ps` without `-a` shows what runs.
@@ -183,6 +183,7 @@ fn is_wanted(record: &ContainerRecord, filters: &Filters) -> bool {
         name_matches(pattern, &record.name) || name_matches(pattern, &format!("/{}", record.name))
     }) && filters.any("id", |id| record.id.as_str().starts_with(id.trim_start_matches('^')))
         && filters.any("status", |status| state.phase.docker_name() == status)
+        && filters.any("health", |health| health == "none")
         && filters.any("exited", |code| {
             state.phase == Phase::Exited && code.parse() == Ok(state.exit_code)
         })

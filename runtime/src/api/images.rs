@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
+use super::info::ARCH;
 use super::query::{Filters, Query, glob_matches};
 use super::reply::{Reply, empty, ok, reply, stream};
-use super::system::ARCH;
 use crate::engine::action::{Action, Removed};
 use crate::engine::error::{EngineError, chain};
 use crate::engine::events::{Event, Kind};
@@ -368,8 +368,7 @@ fn labels(image: &ImageRecord) -> BTreeMap<String, String> {
     labels.unwrap_or_default().into_iter().collect()
 }
 
-const IMAGE_FILTERS: [&str; 7] =
-    ["before", "dangling", "label", "label!", "reference", "since", "until"];
+const IMAGE_FILTERS: [&str; 3] = ["dangling", "label", "reference"];
 
 fn is_wanted(image: &ImageRecord, filters: &Filters) -> bool {
     let dangling = image.repo_tags.is_empty();

@@ -4,14 +4,16 @@
 mod containers;
 mod create;
 mod create_body;
+mod events;
 mod images;
+mod info;
 mod logs;
+mod networks;
 mod peer;
 mod query;
 mod reply;
 mod route;
 mod stream;
-mod system;
 mod time;
 mod view;
 

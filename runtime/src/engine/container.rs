@@ -166,6 +166,8 @@ pub enum Effect {
     CancelRestart,
     /// Its run is over and it will not start by itself: tell those who wait.
     Settled,
+    /// It was to run and could not; those who wait for an end go on waiting.
+    NotStarted,
     /// Remove what belongs to it on disk.
     Delete,
 }
@@ -298,7 +300,7 @@ impl ContainerState {
             self.pid = None;
             self.exit_code = code;
             self.phase = if ran_before { Phase::Exited } else { Phase::Created };
-            return vec![Effect::Settled];
+            return vec![Effect::NotStarted];
         }
         self.ended(policy, &Ending { code, oom_killed: false, at })
     }

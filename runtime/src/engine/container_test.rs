@@ -74,7 +74,7 @@ fn a_start_that_fails_leaves_it_created_with_the_reason() {
     let (state, effects) = walk(RestartPolicy::Always, &[Event::Start, failed]);
     assert_eq!((state.phase, state.exit_code), (Phase::Created, 127));
     assert_eq!(state.error, "no such file");
-    assert_eq!(effects, [Effect::Settled]);
+    assert_eq!(effects, [Effect::NotStarted]);
 }
 
 #[test]

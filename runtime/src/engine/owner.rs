@@ -275,18 +275,24 @@ impl Owner {
                     entry.cancel_timer();
                 }
             }
-            Effect::Settled => self.settle(id),
+            Effect::Settled => {
+                if let Some(entry) = self.containers.get_mut(id) {
+                    entry.keep_promises(false);
+                }
+                self.settle(id);
+            }
+            Effect::NotStarted => self.settle(id),
             Effect::Delete => self.delete(id),
         }
     }
 
-    /// A run is over for good: answer those who wait, and remove what was to remove itself.
+    /// It does not run and will not by itself: answer whoever asked, and remove what was to remove
+    /// itself.
     fn settle(&mut self, id: &ContainerId) {
         let Some(entry) = self.containers.get_mut(id) else { return };
         answer_all(&mut entry.ending, || Ok(()));
         let stopped = || EngineError::Conflict("the container was stopped meanwhile".to_owned());
         answer_all(&mut entry.starting, || Err(stopped()));
-        entry.keep_promises(false);
         let state = &entry.record.state;
         if entry.record.request.auto_remove
             && matches!(state.phase, Phase::Exited | Phase::Created)

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::container::{Effect, Ending, Phase, Wish};
 use super::entry::Entry;
 use super::error::{EngineError, chain};
+use super::id::ContainerId;
 use super::owner::{Happened, Owner};
 use super::record::{ContainerRecord, Endpoint};
 use super::restart::RestartPolicy;
@@ -114,7 +115,7 @@ impl Owner {
                 if decision == Decision::RunAgain {
                     self.start_unasked(&id);
                 } else {
-                    self.settle_unasked(&id);
+                    self.perform(&id, Effect::Settled);
                 }
             }
             Decision::Start => self.start_unasked(&id),
@@ -155,7 +156,7 @@ impl Owner {
     }
 
     /// The machine was restarted under it.
-    fn mark_ended(&mut self, id: &super::id::ContainerId) {
+    fn mark_ended(&mut self, id: &ContainerId) {
         let Some(entry) = self.containers.get_mut(id) else { return };
         let state = &mut entry.record.state;
         let ending = Ending { code: 255, oom_killed: false, at: Timestamp::now() };
@@ -166,20 +167,18 @@ impl Owner {
         self.save(id);
     }
 
-    fn start_unasked(&mut self, id: &super::id::ContainerId) {
-        // Legal from every phase this is called in.
-        let _ = self.apply(id, super::container::Event::Start);
-    }
-
-    fn settle_unasked(&mut self, id: &super::id::ContainerId) {
-        self.perform(id, Effect::Settled);
+    /// As a restart that is due: if it fails, the policy tries again.
+    fn start_unasked(&mut self, id: &ContainerId) {
+        if let Some(entry) = self.containers.get_mut(id) {
+            entry.record.state.phase = Phase::Restarting;
+        }
+        self.schedule_restart(id, Duration::ZERO);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::id::ContainerId;
     use crate::engine::record::Resolved;
     use crate::engine::request::ContainerRequest;
 

@@ -12,7 +12,7 @@ use super::id::{ContainerId, hex, is_valid_name};
 use super::names::made_up_name;
 use super::owner::Owner;
 use super::record::{ContainerRecord, FORMAT, Resolved};
-use super::request::{ContainerRequest, MountSource};
+use super::request::{ContainerRequest, MountSource, NetworkMode};
 use super::signal::{KILL, parse_signal};
 use crate::image::{ImageRecord, StoreError};
 use crate::spec::capability::decide_capabilities;
@@ -23,7 +23,7 @@ impl Owner {
     pub(super) fn create(
         &mut self,
         name: Option<String>,
-        request: ContainerRequest,
+        mut request: ContainerRequest,
     ) -> Result<ContainerId, EngineError> {
         let id = ContainerId::random().map_err(|error| EngineError::internal(&error))?;
         let name = self.free_name(name, &id)?;
@@ -31,6 +31,11 @@ impl Owner {
         let invalid = |error: &dyn std::error::Error| EngineError::Invalid(error.to_string());
         decide_capabilities(&request.security).map_err(|e| invalid(&e))?;
         plan_rlimits(&request.limits.ulimits).map_err(|e| invalid(&e))?;
+        if request.network.mode == NetworkMode::Host && request.hostname.is_empty() {
+            // It shares the host's network, and goes by the host's name there.
+            let uname = rustix::system::uname();
+            request.hostname = uname.nodename().to_string_lossy().into_owned();
+        }
         let config = image.config.config().clone().unwrap_or_default();
         let mut resolved = resolve(&id, &request, &config).map_err(|e| invalid(&e))?;
         if parse_signal(&resolved.stop_signal).is_none() {

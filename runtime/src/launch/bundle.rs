@@ -9,6 +9,7 @@ use keelson_shim_api::{LogConfig, ShimConfig, config::CONFIG_FILE};
 use oci_spec::runtime::Spec;
 
 use super::mounts::{MountSourceError, find_mounts};
+use super::disk::{self, DiskError};
 use super::{World, cgroup};
 use crate::engine::record::ContainerRecord;
 use crate::engine::request::NetworkMode;
@@ -43,6 +44,9 @@ pub enum PrepareError {
     /// The root cannot be mounted.
     #[error("cannot mount the container's root")]
     Mount(#[from] MountError),
+    /// A limit of disk cannot be kept.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// A mount has no source.
     #[error(transparent)]
     Source(#[from] MountSourceError),
@@ -85,8 +89,10 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Prepar
 /// The first step that failed; what was done before is undone.
 pub fn prepare(world: &World, record: &ContainerRecord) -> Result<PathBuf, PrepareError> {
     // What a run that was cut short left is in the way, and its exit record would be taken for ours.
-    world.clear_run(record);
     let bundle = world.bundle(&record.id);
+    if bundle.join("config.json").exists() {
+        world.clear_run(record);
+    }
     super::remove_tree(&bundle).map_err(failed("clear", &bundle))?;
     fs::create_dir_all(&bundle).map_err(failed("make", &bundle))?;
     let done = fill(world, record, &bundle);
@@ -102,6 +108,8 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
     let image: ImageId =
         record.image_id.parse().map_err(|_| PrepareError::ImageId(record.image_id.clone()))?;
     let layer = world.layer(id);
+    // Before the layer's directories are made: what is made inside inherits the project.
+    disk::bound(&world.container_directory(id), id, record.request.limits.disk)?;
     world.mounts.mount_container(&image, &layer)?;
     let rootfs = Rootfs::open(&layer.target).map_err(failed("open", &layer.target))?;
     let identity = find_identity(record, &rootfs)?;

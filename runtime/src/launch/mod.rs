@@ -7,6 +7,7 @@
 mod bundle;
 mod cgroup;
 mod copy;
+pub mod disk;
 mod mounts;
 mod run;
 
@@ -95,6 +96,8 @@ impl World {
         let id = &record.id;
         cgroup::remove(&self.cgroups, id);
         self.network.detach(id, record.endpoint.as_ref());
+        // A bundle with a configuration is a run that was not cleared.
+        let _ = std::fs::remove_file(self.bundle(id).join("config.json"));
         let Ok(image) = record.image_id.parse::<ImageId>() else { return };
         if let Err(error) = self.mounts.unmount_container(&image, &self.layer(id)) {
             let error = crate::engine::error::chain(&error);
@@ -108,6 +111,11 @@ impl World {
     /// What could not be removed.
     pub fn remove_container(&self, record: &ContainerRecord) -> std::io::Result<()> {
         self.clear_run(record);
+        disk::release(
+            &self.container_directory(&record.id),
+            &record.id,
+            record.request.limits.disk,
+        );
         for directory in [self.bundle(&record.id), self.container_directory(&record.id)] {
             remove_tree(&directory)?;
         }

@@ -6,6 +6,7 @@ pub mod firewall;
 pub mod ipam;
 pub mod netns;
 pub mod ports;
+pub mod resolver;
 
 use std::path::Path;
 

@@ -111,8 +111,7 @@ fn a_privileged_container_in_the_hosts_namespaces() {
 
 #[test]
 fn a_container_with_limits_and_mounts() {
-    let mut request = ContainerRequest::default();
-    request.limits = Limits {
+    let limits = Limits {
         memory: 128 << 20,
         nano_cpus: 500_000_000,
         pids: Some(100),
@@ -120,6 +119,7 @@ fn a_container_with_limits_and_mounts() {
         ulimits: vec![Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 }],
         ..Limits::default()
     };
+    let mut request = ContainerRequest { limits, ..ContainerRequest::default() };
     request.process.tty = true;
     request.security.read_only = true;
     request.security.no_new_privileges = true;

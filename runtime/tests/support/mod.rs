@@ -5,6 +5,7 @@
 
 pub mod registry;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -56,6 +57,11 @@ fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_keelson-runtimed")).parent().unwrap().to_owned()
 }
 
+/// A built program beside the daemon.
+pub fn program(name: &str) -> PathBuf {
+    programs().join(name)
+}
+
 impl Shim {
     fn program(self) -> PathBuf {
         match self {
@@ -71,7 +77,7 @@ pub struct Machine {
     pub directory: tempfile::TempDir,
     pub registry: Registry,
     shim: Shim,
-    daemon: Option<Child>,
+    daemon: RefCell<Option<Child>>,
 }
 
 impl Machine {
@@ -80,7 +86,7 @@ impl Machine {
         enter_namespaces();
         let directory = tempfile::tempdir().unwrap();
         let registry = Registry::serve(layer);
-        let mut machine = Machine { directory, registry, shim, daemon: None };
+        let machine = Machine { directory, registry, shim, daemon: RefCell::new(None) };
         machine.write_config(&serde_json::json!({}));
         machine.start_daemon();
         machine
@@ -104,7 +110,7 @@ impl Machine {
         fs::write(self.path("machine.json"), config.to_string()).unwrap();
     }
 
-    pub fn start_daemon(&mut self) {
+    pub fn start_daemon(&self) {
         let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelson-runtimed"));
         for (name, value) in [
@@ -115,24 +121,31 @@ impl Machine {
             ("--config", self.path("machine.json")),
             ("--secrets", self.path("secrets")),
             ("--journal", self.path("no-journal")),
+            ("--resolver", self.path("no-resolver")),
         ] {
             command.arg(name).arg(value);
         }
         command.env("KEELSON_LOG", "debug").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.daemon = Some(command.spawn().unwrap());
+        *self.daemon.borrow_mut() = Some(command.spawn().unwrap());
         wait_for("the API", || self.docker(&["version"]).status.success().then_some(()));
     }
 
     /// Process id of the daemon.
     pub fn daemon_pid(&self) -> i32 {
-        i32::try_from(self.daemon.as_ref().unwrap().id()).unwrap()
+        i32::try_from(self.daemon.borrow().as_ref().unwrap().id()).unwrap()
     }
 
     /// Kills the daemon as a crash would.
-    pub fn kill_daemon(&mut self) {
-        let mut daemon = self.daemon.take().unwrap();
+    pub fn kill_daemon(&self) {
+        let mut daemon = self.daemon.borrow_mut().take().unwrap();
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+    }
+
+    /// Kills the daemon and starts another.
+    pub fn kill_and_start(&self) {
+        self.kill_daemon();
+        self.start_daemon();
     }
 
     pub fn log(&self) -> String {
@@ -207,7 +220,7 @@ impl Drop for Machine {
         for id in String::from_utf8_lossy(&all.stdout).split_whitespace() {
             self.docker(&["rm", "-f", "-v", id]);
         }
-        if let Some(mut daemon) = self.daemon.take() {
+        if let Some(mut daemon) = self.daemon.borrow_mut().take() {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
