@@ -1,7 +1,7 @@
 //! One pull, from a name to a committed image.
 //!
 //! ```text
-//! endpoints ─► resolve (first that answers) ─► configuration ─► layers ─► metadata ─► commit
+//! each endpoint, until one has all: resolve ─► configuration ─► layers ─► metadata ─► commit
 //!                                                   │
 //!                        download (three at a time) └─► ingest (one at a time, in order)
 //! ```
@@ -23,7 +23,7 @@ use super::ingest::LayerError;
 use super::manifest::{Descriptor, ManifestError};
 use super::progress::{LayerProgress, Progress, ProgressSink};
 use super::reference::Reference;
-use super::registry::{Credentials, Registries, RegistryError, RetryPolicy};
+use super::registry::{Credentials, Endpoint, Registries, RegistryError, RetryPolicy, plan_endpoints};
 use super::store::{Store, StoreError};
 
 /// Longest wait for an ingest or a commit that a cancelled pull left running.
@@ -77,6 +77,20 @@ pub enum PullError {
     /// The caller went away.
     #[error("the pull was cancelled")]
     Cancelled,
+}
+
+impl PullError {
+    /// Whether another endpoint may do better.
+    const fn is_of_endpoint(&self) -> bool {
+        match self {
+            Self::Denied { .. }
+            | Self::NotFound { .. }
+            | Self::Registry { .. }
+            | Self::Manifest(_)
+            | Self::Layer { .. } => true,
+            Self::Store(_) | Self::Thread(_) | Self::Cancelled => false,
+        }
+    }
 }
 
 /// What a pull is given besides the name.
@@ -180,8 +194,27 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// Tries mirrors and registry in turn; the registry's own failure is the one that is reported.
     async fn run(&self) -> Result<Pulled, PullError> {
-        let resolved = self.resolve().await?;
+        let mut last = PullError::NotFound {
+            name: self.reference.familiar(),
+        };
+        let credentials = self.options.credentials.as_ref();
+        for endpoint in plan_endpoints(self.reference, &self.options.registries, credentials) {
+            let host = endpoint.host.clone();
+            match self.pull_from(endpoint).await {
+                Err(error) if error.is_of_endpoint() => {
+                    log::debug!(registry = host.as_str(), error:% = error; "endpoint does not give the image");
+                    last = error;
+                }
+                ended => return ended,
+            }
+        }
+        Err(last)
+    }
+
+    async fn pull_from(&self, endpoint: Endpoint) -> Result<Pulled, PullError> {
+        let resolved = self.resolve(endpoint).await?;
         (self.options.progress)(Progress::Resolved {
             digest: resolved.digest,
         });

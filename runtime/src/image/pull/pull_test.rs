@@ -467,6 +467,34 @@ fn mirrors_are_tried_first_and_the_registry_has_the_last_word() {
 }
 
 #[test]
+fn a_mirror_that_breaks_in_the_middle_is_given_up_for_the_registry() {
+    let served = Arc::new(Served::new());
+    let (of_mirror, of_registry) = (Arc::clone(&served), Arc::clone(&served));
+    let mirror = Mock::start(move |request, _| {
+        if of_mirror.is_blob(request) {
+            Answer::new(404, "{}")
+        } else {
+            of_mirror.answer(request)
+        }
+    });
+    let registry = Mock::start(move |request, _| of_registry.answer(request));
+    let settings = RegistrySettings {
+        mirrors: vec![mirror.host.clone()],
+        ..RegistrySettings::default()
+    };
+    let registries = Arc::new(Registries::from([(registry.host.clone(), settings)]));
+    let outcome = pull_with(
+        &registry.host,
+        PullOptions {
+            registries,
+            ..PullOptions::default()
+        },
+    );
+    assert!(outcome.is_whole(&served), "{:?}", outcome.result);
+    assert_eq!(mirror.seen("/blobs/").len(), 2);
+}
+
+#[test]
 fn an_index_leads_to_this_machines_image() {
     let served = Arc::new(Served::new());
     let entry = |architecture: &str, digest: Digest| {

@@ -1,4 +1,4 @@
-//! From a name to a manifest: which endpoint has it, and which image of an index is this machine's.
+//! From a name to a manifest at one endpoint; of an index, to this machine's image.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{
     ACCEPT, Document, MANIFEST_MAX, Manifest, ManifestError, parse_document, select_platform,
 };
-use crate::image::registry::{Endpoint, Get, RegistryClient, RegistryError, plan_endpoints};
+use crate::image::registry::{Endpoint, Get, RegistryClient, RegistryError};
 
 /// What a name stands for.
 pub struct Resolved {
@@ -22,30 +22,8 @@ pub struct Resolved {
 }
 
 impl Task<'_> {
-    /// Asks mirrors and registry in turn; the registry's own answer is the one that is reported.
-    pub async fn resolve(&self) -> Result<Resolved, PullError> {
-        let mut last = PullError::NotFound {
-            name: self.reference.familiar(),
-        };
-        let endpoints = plan_endpoints(
-            self.reference,
-            &self.options.registries,
-            self.options.credentials.as_ref(),
-        );
-        for endpoint in endpoints {
-            let host = endpoint.host.clone();
-            match self.resolve_at(endpoint).await {
-                Ok(resolved) => return Ok(resolved),
-                Err(error) => {
-                    log::debug!(registry = host.as_str(), error:% = error; "endpoint does not have the image");
-                    last = error;
-                }
-            }
-        }
-        Err(last)
-    }
-
-    async fn resolve_at(&self, endpoint: Endpoint) -> Result<Resolved, PullError> {
+    /// What the name stands for at one endpoint.
+    pub async fn resolve(&self, endpoint: Endpoint) -> Result<Resolved, PullError> {
         let client = RegistryClient::new(endpoint, self.options.retry).map_err(|e| self.failed(e))?;
         let key = self.reference.manifest_key();
         let raw = self.manifest(&client, &key, self.reference.digest()).await?;

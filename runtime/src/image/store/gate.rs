@@ -1,5 +1,5 @@
 //! Keeps pulls and sweeps apart: a pull relies on objects that are there, a sweep deletes those that no
-//! record names yet. Pulls share, a sweep is alone and stops early when a pull comes; what it leaves is
+//! record names yet; a removal enters as a pull does, for a moment. Pulls share, a sweep is alone and stops early when a pull comes; what it leaves is
 //! owed and done after the last pull.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -180,11 +180,14 @@ impl Store {
         if !self.layout.record(id).exists() {
             return Err(StoreError::NoSuchImage { name: id.to_string() });
         }
+        // A sweep between the note and the end of the record would take the note away too early.
+        let no_sweep = self.gate.enter();
         self.owe_sweep()?;
         let mut untagged = Vec::new();
         self.change_names(|names| untagged = names.remove_image(id))?;
         let record = self.layout.record(id);
         keelson_durable::remove(&record).map_err(StoreError::io("remove", &record))?;
+        drop(no_sweep);
         self.settle_later();
         Ok(Removed {
             untagged,
