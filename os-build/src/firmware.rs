@@ -36,7 +36,7 @@ pub enum FirmwareError {
 /// # Errors
 /// See [`FirmwareError`].
 pub fn firmware(cache: &Cache) -> Result<Firmware, FirmwareError> {
-    let packages = Packages::resolve(cache, "firmware", Wanted::Exactly(&["ovmf"]), false)?;
+    let packages = Packages::resolve(cache, "firmware", Wanted::Exactly(&["ovmf"]), false, &|_| ())?;
     let folder = packages.unpacked(packages.find("ovmf")?)?.join("usr/share/OVMF");
     let firmware = Firmware {
         code: folder.join("OVMF_CODE_4M.fd"),

@@ -131,8 +131,10 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
 
 fn resolve(cache: &Cache, refresh: bool, progress: Progress) -> Result<Packages> {
     let step = progress.step("packages");
-    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), refresh)
-        .context("the Debian packages the image is made of")?;
+    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), refresh, &|what| {
+        step.at(what)
+    })
+    .context("the Debian packages the image is made of")?;
     match &packages.stale {
         Some(why) => step.done(&format!(
             "from the cache; the archive cannot be asked: {}",
@@ -316,7 +318,7 @@ fn write_record(out: &Path, record: &Record) -> Result<()> {
     name.push(".json");
     let mut text = serde_json::to_vec_pretty(record)?;
     text.push(b'\n');
-    std::fs::write(&name, text).with_context(|| format!("cannot write {}", Path::new(&name).display()))
+    keelson_durable::replace(Path::new(&name), &text, 0o644).context("build record")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -130,7 +130,7 @@ async fn steps(
 /// Builds the demonstration's image and puts it into a registry that lives as long as the value returned.
 async fn serve_demo(cache: &Cache, progress: Progress, folder: &Path) -> Result<(String, Option<Registry>)> {
     let step = progress.step("container image");
-    let image = demo::build(cache).context("the demonstration's image")?;
+    let image = demo::build(cache, &|what| step.at(what)).context("the demonstration's image")?;
     let bytes: usize = image.blobs.iter().map(|blob| blob.bytes.len()).sum();
     step.done(&format!("nginx, {} in {} blobs", mib(bytes as u64), image.blobs.len()));
     let step = progress.step("registry");

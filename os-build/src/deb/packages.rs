@@ -1,5 +1,6 @@
 //! Sets of packages by exact version and digest, kept in the cache so that a second build needs no network.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -94,9 +95,17 @@ impl Packages {
     /// Resolves a set. `name` is its place in the cache; a resolution younger than a day is used as it is unless
     /// `refresh`. If the archive cannot be reached, an older one is used and said so.
     ///
+    /// `tell` is told how far it is.
+    ///
     /// # Errors
     /// The set can neither be resolved nor found complete in the cache.
-    pub fn resolve(cache: &Cache, name: &str, wanted: Wanted<'_>, refresh: bool) -> Result<Packages, PackageError> {
+    pub fn resolve(
+        cache: &Cache,
+        name: &str,
+        wanted: Wanted<'_>,
+        refresh: bool,
+        tell: &dyn Fn(&str),
+    ) -> Result<Packages, PackageError> {
         let record = cache.folder("packages")?.join(format!("{name}.json"));
         let known = read_resolution(&record);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -107,13 +116,13 @@ impl Packages {
         {
             return Ok(found);
         }
-        match ask_apt(cache, wanted) {
+        match ask_apt(cache, wanted, tell) {
             Ok(packages) => {
                 let text = serde_json::to_vec_pretty(&Resolution {
                     at: now.as_secs(),
                     packages: packages.clone(),
                 });
-                std::fs::write(&record, text.unwrap_or_default())
+                keelson_durable::replace(&record, &text.unwrap_or_default(), 0o644)
                     .map_err(|source| PackageError::File { path: record, source })?;
                 Packages::checked(cache, packages, None)
             }
@@ -185,10 +194,19 @@ fn read_resolution(path: &Path) -> Option<Resolution> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn ask_apt(cache: &Cache, wanted: Wanted<'_>) -> Result<Vec<Package>, PackageError> {
+/// One process at a time: apt's folders are shared by every build of this user.
+fn lock(cache: &Cache) -> Result<File, PackageError> {
+    let path = cache.folder("apt")?.join("os-build.lock");
+    let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    file.map_err(|source| PackageError::File { path, source })
+}
+
+fn ask_apt(cache: &Cache, wanted: Wanted<'_>, tell: &dyn Fn(&str)) -> Result<Vec<Package>, PackageError> {
+    let _locked = lock(cache)?;
     let apt = Apt::configure(&cache.folder("apt")?, &Archives::of_host(Path::new("/etc/apt"))?)?;
+    tell("asking the archive");
     apt.update()?;
-    let choices = match wanted {
+    let choices: Vec<String> = match wanted {
         Wanted::WithDependencies(names) => apt
             .closure(names)?
             .into_iter()
@@ -199,10 +217,11 @@ fn ask_apt(cache: &Cache, wanted: Wanted<'_>) -> Result<Vec<Package>, PackageErr
             .map(|name| resolve_name(&apt, name))
             .collect::<Result<Vec<_>, _>>()?,
     };
-    let mut packages = choices
-        .iter()
-        .map(|choice| fetch(cache, &apt, choice))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut packages = Vec::new();
+    for (index, choice) in choices.iter().enumerate() {
+        tell(&format!("{} of {}: {choice}", index + 1, choices.len()));
+        packages.push(fetch(cache, &apt, choice)?);
+    }
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packages)
 }
@@ -297,7 +316,7 @@ mod tests {
         })
         .unwrap();
         std::fs::write(cache.folder("packages").unwrap().join("set.json"), text).unwrap();
-        let found = Packages::resolve(&cache, "set", Wanted::Exactly(&[]), false).unwrap();
+        let found = Packages::resolve(&cache, "set", Wanted::Exactly(&[]), false, &|_| ()).unwrap();
         assert_eq!(found.list(), std::slice::from_ref(&known));
 
         std::fs::write(found.path(&known).unwrap(), b"changed").unwrap();

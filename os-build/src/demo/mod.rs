@@ -46,12 +46,12 @@ pub enum DemoError {
     Layer(#[source] io::Error),
 }
 
-/// Builds the image.
+/// Builds the image; `tell` is told how far it is.
 ///
 /// # Errors
 /// See [`DemoError`].
-pub fn build(cache: &Cache) -> Result<Image, DemoError> {
-    let packages = Packages::resolve(cache, "demo", Wanted::WithDependencies(&["nginx"]), false)?;
+pub fn build(cache: &Cache, tell: &dyn Fn(&str)) -> Result<Image, DemoError> {
+    let packages = Packages::resolve(cache, "demo", Wanted::WithDependencies(&["nginx"]), false, tell)?;
     let folders = packages
         .list()
         .iter()

@@ -382,6 +382,30 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn another_reader_finds_files_of_any_name_and_size(
+            files in proptest::collection::btree_map("[a-z][a-zA-Z0-9+ _-]{0,18}(\\.[a-z]{1,4})?", 0usize..3000, 1..5),
+        ) {
+            let contents: Vec<Vec<u8>> = files.values().map(|size| vec![*size as u8; *size]).collect();
+            let list: Vec<(&str, &[u8])> =
+                files.keys().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+            let mut names: Vec<String> = files.keys().map(|name| name.trim_end().to_lowercase()).collect();
+            names.dedup();
+            // FAT ignores case and blanks at the end; the writer is not given such twins.
+            prop_assume!(names.len() == files.len() && files.keys().all(|name| name.trim_end() == name));
+            match made(&list) {
+                Ok(mut device) => {
+                    for (name, content) in list {
+                        prop_assert!(read_back(&mut device, name) == content, "{}", name);
+                    }
+                }
+                Err(error) => prop_assert!(matches!(error, FatError::Directory { .. }), "{}", error),
+            }
+        }
+    }
+
+    proptest! {
         #[test]
         fn tables_and_data_fit_the_volume(mib in 34u64..4096, power in 0u32..7) {
             let cluster = 512 << power;

@@ -168,3 +168,116 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, RootError> {
 pub fn has(tree: &Tree, path: &str) -> bool {
     TreePath::parse(path).is_ok_and(|path| tree.get(&path).is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::ModInfo;
+
+    /// Folders with fake programs, units and packages.
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Place {
+            let place = Place(tempfile::tempdir().unwrap());
+            for program in PROGRAMS {
+                place.file(&format!("programs/{program}"), "\x7fELF");
+            }
+            place.file("source/init/units/devices.toml", "schema = 1");
+            place.file("source/init/units/notes.md", "not a unit");
+            place.file("e2fsck/usr/sbin/e2fsck.static", "\x7fELF");
+            place.file("e2fsck/copyright", "terms");
+            place.file("certificates/usr/share/ca-certificates/mozilla/a.crt", "A");
+            place.file("certificates/usr/share/ca-certificates/mozilla/b.crt", "B\n");
+            place.file("module.ko", "module");
+            place
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn file(&self, name: &str, content: &str) {
+            let path = self.path(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+
+        fn build(&self, allow_missing: bool) -> Result<(Tree, Vec<&'static str>), RootError> {
+            let info = ModInfo::default();
+            let module = Module {
+                path: "kernel/fs/x.ko".into(),
+                file: self.path("module.ko"),
+                info,
+            };
+            build(&Ingredients {
+                programs: &self.path("programs"),
+                source: &self.path("source"),
+                allow_missing,
+                kernel: "6.12",
+                modules: &[&module],
+                builtin: &[vec![], vec![]],
+                e2fsck: &self.path("e2fsck"),
+                certificates: &self.path("certificates"),
+                os_release: "NAME=Keelson\n",
+                copyrights: &[("e2fsck-static".into(), self.path("e2fsck/copyright"))],
+                packages: b"[]",
+                time: 1_700_000_000,
+            })
+        }
+    }
+
+    fn text(tree: &Tree, path: &str) -> String {
+        use keelson_erofs::{Content, FileData};
+        match &tree.get(&TreePath::parse(path).unwrap()).unwrap().content {
+            Content::File(FileData::Bytes(bytes)) => String::from_utf8(bytes.clone()).unwrap(),
+            Content::Symlink(target) => String::from_utf8(target.clone()).unwrap(),
+            other => panic!("{path} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn holds_programs_units_modules_and_places_to_mount_on() {
+        let (tree, missing) = Place::new().build(false).unwrap();
+        assert!(missing.is_empty());
+        assert_eq!(limits::executables(&tree).len(), PROGRAMS.len() + FOREIGN.len());
+        assert_eq!(text(&tree, "usr/lib/keelson/units/devices.toml"), "schema = 1");
+        assert!(!has(&tree, "usr/lib/keelson/units/notes.md"));
+        assert!(text(&tree, "usr/lib/modules/6.12/modules.dep").starts_with("kernel/fs/x.ko:"));
+        assert_eq!(text(&tree, "usr/share/ca-certificates/ca-certificates.crt"), "A\nB\n");
+        assert_eq!(text(&tree, "usr/sbin/modprobe"), "../bin/keelson-init");
+        assert!(text(&tree, "usr/share/keelson/etc/passwd").starts_with("root:x:0:0:"));
+        for folder in ["dev", "etc", "proc", "run", "state", "sys", "tmp", "var"] {
+            assert!(has(&tree, folder), "{folder}");
+        }
+        let times: Vec<i64> = tree.iter().map(|(_, node)| node.mtime.seconds).collect();
+        assert!(times.iter().all(|time| *time == 1_700_000_000));
+    }
+
+    #[test]
+    fn a_program_that_is_not_built_is_named() {
+        let place = Place::new();
+        std::fs::remove_file(place.path("programs/keelson-oci")).unwrap();
+        let error = place.build(false).unwrap_err();
+        assert!(
+            matches!(&error, RootError::Missing { names, .. } if names == &["keelson-oci"]),
+            "{error}"
+        );
+        assert_eq!(place.build(true).unwrap().1, ["keelson-oci"]);
+        std::fs::remove_file(place.path("programs/keelson-init")).unwrap();
+        assert!(place.build(true).is_err(), "nothing boots without init");
+    }
+
+    #[test]
+    fn units_of_one_name_and_scripts_are_refused() {
+        let place = Place::new();
+        place.file("source/runtime/units/devices.toml", "schema = 1");
+        assert!(matches!(place.build(false), Err(RootError::UnitTwice { name }) if name == "devices.toml"));
+        let place = Place::new();
+        place.file("e2fsck/usr/sbin/e2fsck.static", "#!/bin/sh");
+        assert!(matches!(
+            place.build(false),
+            Err(RootError::Limits(limits::LimitError::Script { .. }))
+        ));
+    }
+}
