@@ -95,8 +95,10 @@ fn run(birth: &Birth<'_>) -> Result<Infallible> {
     }
     let settled = finish::settle(&plan.process, &birth.launch)?;
     birth.line.send(&Report::Ready, None)?;
-    await_start(proc.as_fd(), birth.fifo.as_fd())?;
+    let start = await_start(proc.as_fd(), birth.fifo.as_fd())?;
     hooks::run_all("startContainer", hooks::start_container(&plan.spec), &birth.state)?;
+    rustix::io::write(&start, b"0").step("answer the start", "")?;
+    drop(start);
     Err(finish::execute(&settled, &plan.process))
 }
 
@@ -169,14 +171,13 @@ fn write_below(directory: BorrowedFd<'_>, path: &str, value: &str) -> Result<(),
     rustix::io::write(&file, value.as_bytes()).map(drop)
 }
 
-/// Blocks until someone opens the FIFO for reading, and says so by one byte.
-fn await_start(proc: BorrowedFd<'_>, fifo: BorrowedFd<'_>) -> Result<()> {
+/// Blocks until someone opens the FIFO for reading; who did waits for one byte.
+fn await_start(proc: BorrowedFd<'_>, fifo: BorrowedFd<'_>) -> Result<OwnedFd> {
     let link = format!("self/fd/{}", fifo.as_raw_fd());
-    let opened = loop {
+    loop {
         match openat(proc, link.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
             Err(rustix::io::Errno::INTR) => {}
-            other => break other.step("wait for the start", "")?,
+            other => return other.step("wait for the start", ""),
         }
-    };
-    rustix::io::write(&opened, b"0").map(drop).step("answer the start", "")
+    }
 }
