@@ -98,12 +98,28 @@ pub fn reset_signals() {
     for signal in 1..=64 {
         // SAFETY: action is as long as the kernel's structure with its mask of eight bytes, and installs no handler.
         // SIGKILL and SIGSTOP are refused, which leaves them at their default.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null::<u64>(), 8) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                std::ptr::null::<u64>(),
+                8,
+            )
+        };
     }
     let empty = 0_u64;
     let how = libc::SIG_SETMASK;
     // SAFETY: the set is valid for the eight bytes given.
-    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const empty, std::ptr::null::<u64>(), 8) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            &raw const empty,
+            std::ptr::null::<u64>(),
+            8,
+        )
+    };
 }
 
 /// Ends the process at once: no exit handlers, no flushing of buffers copied from the parent. For a cloned child.

@@ -72,7 +72,12 @@ impl Container {
         // Before the FIFO is opened: from then on the program may run, and end.
         let process = self.pidfd()?;
         let path = self.directory.fifo();
-        let fifo = open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).step("open", &path)?;
+        let fifo = open(
+            &path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .step("open", &path)?;
         let mut both = [PollFd::new(&fifo, PollFlags::IN), PollFd::new(&process, PollFlags::IN)];
         while let Err(errno) = poll(&mut both, None) {
             if errno != Errno::INTR {
@@ -107,7 +112,8 @@ impl Container {
         }
         for number in self.group().processes()? {
             let Some(pid) = Pid::from_raw(number) else { continue };
-            let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|process| pidfd_signal::send(process.as_fd(), signal));
+            let sent =
+                pidfd_open(pid, PidfdFlags::empty()).and_then(|process| pidfd_signal::send(process.as_fd(), signal));
             match sent {
                 Ok(()) | Err(Errno::SRCH) => {}
                 other => other.step("signal", &self.state.id)?,
@@ -124,14 +130,21 @@ impl Container {
             Err(Errno::SRCH) => return Err(gone()),
             other => other.step("open the first process of", &self.state.id)?,
         };
-        if self.state.is_alive() { Ok(process) } else { Err(gone()) }
+        if self.state.is_alive() {
+            Ok(process)
+        } else {
+            Err(gone())
+        }
     }
 
     /// Freezes every process.
     pub fn pause(&self) -> Result<()> {
         match self.status() {
             Status::Running => self.group().freeze(true),
-            other => Err(Error::state(&self.state.id, format!("is {}, not running", other.word()))),
+            other => Err(Error::state(
+                &self.state.id,
+                format!("is {}, not running", other.word()),
+            )),
         }
     }
 
@@ -167,7 +180,10 @@ impl Container {
     pub fn delete(self, force: bool) -> Result<()> {
         match self.status() {
             Status::Running | Status::Paused if !force => {
-                return Err(Error::state(&self.state.id, "is running; stop it first, or delete it by force"));
+                return Err(Error::state(
+                    &self.state.id,
+                    "is running; stop it first, or delete it by force",
+                ));
             }
             Status::Stopped => {}
             _ => self.end()?,
@@ -191,7 +207,10 @@ impl Container {
         let Ok(process) = self.pidfd() else { return Ok(()) };
         self.group().kill()?;
         let _ = pidfd_signal::send(process.as_fd(), 9);
-        let timeout = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
+        let timeout = Timespec {
+            tv_sec: PATIENCE,
+            tv_nsec: 0,
+        };
         match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) {
             Ok(0) => Err(Errno::TIMEDOUT).step("kill", &self.state.id),
             Ok(_) | Err(Errno::INTR) => Ok(()),

@@ -78,7 +78,10 @@ pub fn create(options: CreateOptions) -> Result<Created> {
 }
 
 fn create_in(directory: &StateDirectory, plan: &Plan, options: CreateOptions) -> Result<Created> {
-    let relative = plan.cgroup.clone().unwrap_or_else(|| Path::new("keelson-oci").join(&options.id));
+    let relative = plan
+        .cgroup
+        .clone()
+        .unwrap_or_else(|| Path::new("keelson-oci").join(&options.id));
     let group = Group::new(root::find()?, &relative);
     let existed = group.create(&plan.cgroup_files);
     let owns_cgroup = !matches!(existed, Ok(true));
@@ -106,13 +109,21 @@ fn create_process(
     let mut state = new_state(plan, group, owns_cgroup, &options);
     let spawned = bear(plan, &prepared, group, fifo, &state, options)?;
     state.pid = spawned.pid.as_raw_nonzero().get();
-    let settled = read_stat(state.pid).ok_or(Errno::CHILD).step("find the new process", "").and_then(|stat| {
-        state.pid_start = stat.start;
-        directory.write(&state)?;
-        raise(plan, &spawned, &state)
-    });
+    let settled = read_stat(state.pid)
+        .ok_or(Errno::CHILD)
+        .step("find the new process", "")
+        .and_then(|stat| {
+            state.pid_start = stat.start;
+            directory.write(&state)?;
+            raise(plan, &spawned, &state)
+        });
     match settled {
-        Ok(console) => Ok(Created { state, pidfd: spawned.pidfd, console, line: spawned.line }),
+        Ok(console) => Ok(Created {
+            state,
+            pidfd: spawned.pidfd,
+            console,
+            line: spawned.line,
+        }),
         Err(error) => {
             let _ = rustix::process::pidfd_send_signal(&spawned.pidfd, rustix::process::Signal::KILL);
             reap(&spawned.pidfd);
@@ -122,7 +133,9 @@ fn create_process(
 }
 
 fn new_state(plan: &Plan, group: &Group, owns_cgroup: bool, options: &CreateOptions) -> State {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     State {
         format: 1,
         id: options.id.clone(),
@@ -133,7 +146,13 @@ fn new_state(plan: &Plan, group: &Group, owns_cgroup: bool, options: &CreateOpti
         cgroup: group.path().to_owned(),
         owns_cgroup,
         created: now.as_secs(),
-        annotations: plan.spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        annotations: plan
+            .spec
+            .annotations()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
         version: plan.spec.version().clone(),
     }
 }
@@ -149,7 +168,11 @@ fn bear(
 ) -> Result<Spawned> {
     let is_staged = plan.namespaces.needs_stage();
     let joinable = open_namespaces(plan)?;
-    let (by_intermediate, by_itself) = if is_staged { (joinable, Vec::new()) } else { (Vec::new(), joinable) };
+    let (by_intermediate, by_itself) = if is_staged {
+        (joinable, Vec::new())
+    } else {
+        (Vec::new(), joinable)
+    };
     let cgroup = group.open()?;
     let launch = Launch {
         keyring: options.new_keyring.then(|| format!("_ses.{}", options.id)),
@@ -159,7 +182,9 @@ fn bear(
     // Taken out by the one process that lives the story.
     let own = Cell::new(Some((options.stdio, fifo, by_itself)));
     let live = |line: Line| {
-        let Some((stdio, fifo, joinable)) = own.take() else { keelson_sys::exec_attributes::exit_now(1) };
+        let Some((stdio, fifo, joinable)) = own.take() else {
+            keelson_sys::exec_attributes::exit_now(1)
+        };
         let birth = Birth {
             plan,
             prepared,
@@ -173,7 +198,11 @@ fn bear(
         };
         story::live(&birth)
     };
-    let route = if is_staged { Route::Joining(&by_intermediate) } else { Route::Direct };
+    let route = if is_staged {
+        Route::Joining(&by_intermediate)
+    } else {
+        Route::Direct
+    };
     spawn(&route, plan.namespaces.clone_flags(), cgroup.as_fd(), live)
 }
 
@@ -183,7 +212,11 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<Joinable>> {
         .iter()
         .map(|(kind, path)| {
             let fd = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open namespace", path)?;
-            Ok(Joinable { kind: *kind, path: path.clone(), fd })
+            Ok(Joinable {
+                kind: *kind,
+                path: path.clone(),
+                fd,
+            })
         })
         .collect()
 }

@@ -120,11 +120,17 @@ impl Error {
     }
 
     pub(crate) fn spec(member: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Spec { member: member.into(), reason: reason.into() }
+        Self::Spec {
+            member: member.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn state(id: &str, reason: impl Into<String>) -> Self {
-        Self::State { id: id.to_owned(), reason: reason.into() }
+        Self::State {
+            id: id.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -139,6 +145,10 @@ pub(crate) trait Step<T> {
 
 impl<T, E: Into<io::Error>> Step<T> for std::result::Result<T, E> {
     fn step(self, step: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::Step { step, path: path.as_ref().to_owned(), source: source.into() })
+        self.map_err(|source| Error::Step {
+            step,
+            path: path.as_ref().to_owned(),
+            source: source.into(),
+        })
     }
 }

@@ -57,7 +57,10 @@ pub fn exec(container: &Container, options: ExecOptions) -> Result<Executed> {
     let plan = plan_process(options.process, &container.spec()?)?;
     let first = container.pidfd()?;
     let flags = differing_namespaces(container.state().pid)?;
-    let launch = Launch { keyring: None, preserve_fds: options.preserve_fds };
+    let launch = Launch {
+        keyring: None,
+        preserve_fds: options.preserve_fds,
+    };
     let in_user_namespace = flags & flag(Kind::User) != 0;
     let own = Cell::new(options.stdio);
     let live = |line: Line| live(&plan, &line, own.take().as_ref(), &launch, in_user_namespace);
@@ -65,7 +68,11 @@ pub fn exec(container: &Container, options: ExecOptions) -> Result<Executed> {
     let spawned = spawn(&route, 0, pick_cgroup(container)?.as_fd(), live)?;
     let raised = raise(&plan, &spawned);
     match raised {
-        Ok(console) => Ok(Executed { pid: spawned.pid.as_raw_nonzero().get(), pidfd: spawned.pidfd, console }),
+        Ok(console) => Ok(Executed {
+            pid: spawned.pid.as_raw_nonzero().get(),
+            pidfd: spawned.pidfd,
+            console,
+        }),
         Err(error) => {
             let _ = rustix::process::pidfd_send_signal(&spawned.pidfd, rustix::process::Signal::KILL);
             reap(&spawned.pidfd);
@@ -93,7 +100,9 @@ fn differing_namespaces(pid: i32) -> Result<u64> {
         let identity = |path: &str| match stat(path) {
             // A kernel without this kind.
             Err(Errno::NOENT) => Ok(None),
-            other => other.map(|stat| Some((stat.st_dev, stat.st_ino))).step("examine namespace", path),
+            other => other
+                .map(|stat| Some((stat.st_dev, stat.st_ino)))
+                .step("examine namespace", path),
         };
         if identity(&theirs)? != identity(&ours)? {
             flags |= flag(kind);
@@ -106,13 +115,16 @@ fn differing_namespaces(pid: i32) -> Result<u64> {
 /// its first process is in now.
 fn pick_cgroup(container: &Container) -> Result<OwnedFd> {
     let group = container.group();
-    let delegates = fs::read_to_string(group.path().join("cgroup.subtree_control")).is_ok_and(|text| !text.trim().is_empty());
+    let delegates =
+        fs::read_to_string(group.path().join("cgroup.subtree_control")).is_ok_and(|text| !text.trim().is_empty());
     if !delegates {
         return group.open();
     }
     let path = format!("/proc/{}/cgroup", container.state().pid);
     let text = fs::read_to_string(&path).step("read", &path)?;
-    let relative = root::parse_own_path(&text).ok_or(Errno::NOENT).step("find the cgroup in", &path)?;
+    let relative = root::parse_own_path(&text)
+        .ok_or(Errno::NOENT)
+        .step("find the cgroup in", &path)?;
     Group::new(root::find()?, relative).open()
 }
 
@@ -140,14 +152,24 @@ fn live(plan: &ProcessPlan, line: &Line, stdio: Option<&Stdio>, launch: &Launch,
     exit_now(1)
 }
 
-fn run(plan: &ProcessPlan, line: &Line, stdio: Option<&Stdio>, launch: &Launch, in_user_namespace: bool) -> Result<Infallible> {
+fn run(
+    plan: &ProcessPlan,
+    line: &Line,
+    stdio: Option<&Stdio>,
+    launch: &Launch,
+    in_user_namespace: bool,
+) -> Result<Infallible> {
     umask(Mode::empty());
     line.await_word()?;
     if in_user_namespace {
         story::become_root()?;
     }
     setsid().step("start a session", "")?;
-    let terminal = if plan.process.terminal().unwrap_or(false) { Some(open_console(plan, line)?) } else { None };
+    let terminal = if plan.process.terminal().unwrap_or(false) {
+        Some(open_console(plan, line)?)
+    } else {
+        None
+    };
     if let Some(stdio) = terminal.as_ref().or(stdio) {
         finish::take_stdio(stdio)?;
     }

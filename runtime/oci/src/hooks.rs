@@ -23,22 +23,34 @@ pub fn create_runtime(spec: &Spec) -> Vec<Hook> {
 
 /// `hooks.createContainer`: in the container's namespaces, root not yet changed.
 pub fn create_container(spec: &Spec) -> Vec<Hook> {
-    spec.hooks().as_ref().and_then(|hooks| hooks.create_container().clone()).unwrap_or_default()
+    spec.hooks()
+        .as_ref()
+        .and_then(|hooks| hooks.create_container().clone())
+        .unwrap_or_default()
 }
 
 /// `hooks.startContainer`: in the container, before its program.
 pub fn start_container(spec: &Spec) -> Vec<Hook> {
-    spec.hooks().as_ref().and_then(|hooks| hooks.start_container().clone()).unwrap_or_default()
+    spec.hooks()
+        .as_ref()
+        .and_then(|hooks| hooks.start_container().clone())
+        .unwrap_or_default()
 }
 
 /// `hooks.poststart`: in the runtime's namespaces, after the program was started.
 pub fn poststart(spec: &Spec) -> Vec<Hook> {
-    spec.hooks().as_ref().and_then(|hooks| hooks.poststart().clone()).unwrap_or_default()
+    spec.hooks()
+        .as_ref()
+        .and_then(|hooks| hooks.poststart().clone())
+        .unwrap_or_default()
 }
 
 /// `hooks.poststop`: in the runtime's namespaces, after the container was removed.
 pub fn poststop(spec: &Spec) -> Vec<Hook> {
-    spec.hooks().as_ref().and_then(|hooks| hooks.poststop().clone()).unwrap_or_default()
+    spec.hooks()
+        .as_ref()
+        .and_then(|hooks| hooks.poststop().clone())
+        .unwrap_or_default()
 }
 
 /// Runs hooks in order; the first that fails ends it.
@@ -62,14 +74,20 @@ pub fn run_all_tolerantly(which: &str, hooks: Vec<Hook>, state: &[u8]) {
 fn run(hook: &Hook, state: &[u8]) -> Result<()> {
     let path = hook.path();
     if !path.is_absolute() {
-        return Err(Error::Hook { path: path.clone(), reason: "its path is not absolute".to_owned() });
+        return Err(Error::Hook {
+            path: path.clone(),
+            reason: "its path is not absolute".to_owned(),
+        });
     }
     let mut child = command(hook).spawn().step("start hook", path)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A hook that does not read is free not to.
         let _ = stdin.write_all(state);
     }
-    let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let timeout = hook
+        .timeout()
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs);
     let status = await_exit(&mut child, timeout).step("wait for hook", path)?;
     let mut said = String::new();
     if let Some(stderr) = child.stderr.take() {
@@ -77,8 +95,14 @@ fn run(hook: &Hook, state: &[u8]) -> Result<()> {
     }
     match status {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Error::Hook { path: path.clone(), reason: format!("{status} {}", said.trim()) }),
-        None => Err(Error::Hook { path: path.clone(), reason: "it ran longer than its timeout".to_owned() }),
+        Some(status) => Err(Error::Hook {
+            path: path.clone(),
+            reason: format!("{status} {}", said.trim()),
+        }),
+        None => Err(Error::Hook {
+            path: path.clone(),
+            reason: "it ran longer than its timeout".to_owned(),
+        }),
     }
 }
 
@@ -92,14 +116,22 @@ fn command(hook: &Hook) -> Command {
     for (name, value) in hook.env().iter().flatten().filter_map(|entry| entry.split_once('=')) {
         command.env(name, value);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
 /// `None` if it had to be killed.
 fn await_exit(child: &mut Child, timeout: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
-    let Some(timeout) = timeout else { return child.wait().map(Some) };
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::InvalidInput)?;
+    let Some(timeout) = timeout else {
+        return child.wait().map(Some);
+    };
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(std::io::ErrorKind::InvalidInput)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     let deadline = Instant::now() + timeout;
     loop {

@@ -39,14 +39,28 @@ pub struct Prepared {
 pub fn prepare(plan: &Plan) -> Result<Prepared> {
     let root = copy_tree(&plan.rootfs, true).step("open root", &plan.rootfs)?;
     if FileType::from_raw_mode(fstat(&root).step("examine root", &plan.rootfs)?.st_mode) != FileType::Directory {
-        return Err(Error::spec("root.path", format!("{} is not a directory", plan.rootfs.display())));
+        return Err(Error::spec(
+            "root.path",
+            format!("{} is not a directory", plan.rootfs.display()),
+        ));
     }
-    let propagation = if plan.root_propagation == PRIVATE_TREE { PRIVATE_TREE } else { SLAVE_TREE };
-    let attr = MountAttr { propagation, recursive: true, ..MountAttr::default() };
+    let propagation = if plan.root_propagation == PRIVATE_TREE {
+        PRIVATE_TREE
+    } else {
+        SLAVE_TREE
+    };
+    let attr = MountAttr {
+        propagation,
+        recursive: true,
+        ..MountAttr::default()
+    };
     change(root.as_fd(), &attr, &plan.rootfs)?;
     let binds = plan.mounts.iter().map(prepare_bind).collect::<Result<Vec<_>>>()?;
     let devices = if plan.namespaces.has(Kind::User) {
-        plan.devices.iter().map(|device| prepare_device(device).map(Some)).collect::<Result<Vec<_>>>()?
+        plan.devices
+            .iter()
+            .map(|device| prepare_device(device).map(Some))
+            .collect::<Result<Vec<_>>>()?
     } else {
         Vec::new()
     };
@@ -54,7 +68,9 @@ pub fn prepare(plan: &Plan) -> Result<Prepared> {
 }
 
 fn prepare_bind(mount: &MountPlan) -> Result<Option<BindSource>> {
-    let MountKind::Bind { source, recursive } = &mount.kind else { return Ok(None) };
+    let MountKind::Bind { source, recursive } = &mount.kind else {
+        return Ok(None);
+    };
     let tree = copy_tree(source, *recursive).step("open mount source", source)?;
     check_proc_bind(mount, tree.as_fd())?;
     let is_directory =
@@ -69,12 +85,20 @@ fn prepare_bind(mount: &MountPlan) -> Result<Option<BindSource>> {
     };
     change(tree.as_fd(), &attr, source)?;
     if let (Some(plan), Some(namespace)) = (&mount.idmap, &idmap) {
-        let attr = MountAttr { idmap: Some(namespace.as_fd()), recursive: plan.recursive, ..MountAttr::default() };
+        let attr = MountAttr {
+            idmap: Some(namespace.as_fd()),
+            recursive: plan.recursive,
+            ..MountAttr::default()
+        };
         change(tree.as_fd(), &attr, source)?;
     }
     if mount.propagation.is_empty() {
         // The host's later mounts may come in, nothing goes out.
-        let attr = MountAttr { propagation: SLAVE_TREE, recursive: true, ..MountAttr::default() };
+        let attr = MountAttr {
+            propagation: SLAVE_TREE,
+            recursive: true,
+            ..MountAttr::default()
+        };
         change(tree.as_fd(), &attr, source)?;
     }
     apply_tree_changes(mount, tree.as_fd())?;
@@ -88,7 +112,8 @@ fn idmap_namespace(plan: &IdmapPlan) -> Result<OwnedFd> {
 fn prepare_device(device: &DevicePlan) -> Result<OwnedFd> {
     let tree = copy_tree(&device.path, false).step("open device", &device.path)?;
     let stat = fstat(&tree).step("examine device", &device.path)?;
-    let same = FileType::from_raw_mode(stat.st_mode) == device.kind && stat.st_rdev == makedev(device.major, device.minor);
+    let same =
+        FileType::from_raw_mode(stat.st_mode) == device.kind && stat.st_rdev == makedev(device.major, device.minor);
     if same {
         return Ok(tree);
     }

@@ -37,15 +37,14 @@ pub enum Route<'a> {
 /// (`live` does not return).
 ///
 /// `cgroup` errors with `EBUSY` if it delegates controllers and may not hold processes.
-pub fn spawn(
-    route: &Route<'_>,
-    flags: u64,
-    cgroup: BorrowedFd<'_>,
-    live: impl FnOnce(Line),
-) -> Result<Spawned> {
+pub fn spawn(route: &Route<'_>, flags: u64, cgroup: BorrowedFd<'_>, live: impl FnOnce(Line)) -> Result<Spawned> {
     let (ours, theirs) = pair()?;
     let direct = matches!(route, Route::Direct);
-    let how = Clone3 { namespaces: if direct { flags } else { 0 }, cgroup: Some(cgroup), sibling: false };
+    let how = Clone3 {
+        namespaces: if direct { flags } else { 0 },
+        cgroup: Some(cgroup),
+        sibling: false,
+    };
     match clone3(&how).step("make a process", "")? {
         Cloned::Child => {
             drop(ours);
@@ -73,14 +72,13 @@ pub fn spawn(
 }
 
 /// The intermediate process: joins, makes the new process as its parent's child, says so and ends.
-fn pass_through(
-    route: &Route<'_>,
-    flags: u64,
-    line: Line,
-    live: impl FnOnce(Line),
-) -> ! {
+fn pass_through(route: &Route<'_>, flags: u64, line: Line, live: impl FnOnce(Line)) -> ! {
     let made = travel(route).and_then(|()| {
-        let how = Clone3 { namespaces: flags, cgroup: None, sibling: true };
+        let how = Clone3 {
+            namespaces: flags,
+            cgroup: None,
+            sibling: true,
+        };
         clone3(&how).step("make a process in the container's namespaces", "")
     });
     match made {
@@ -89,7 +87,9 @@ fn pass_through(
             exit_now(1)
         }
         Ok(Cloned::Parent { pid, pidfd }) => {
-            let report = Report::Staged { pid: pid.as_raw_nonzero().get() };
+            let report = Report::Staged {
+                pid: pid.as_raw_nonzero().get(),
+            };
             exit_now(i32::from(line.send(&report, Some(pidfd.as_fd())).is_err()))
         }
         Err(error) => {

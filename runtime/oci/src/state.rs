@@ -81,7 +81,10 @@ impl StateDirectory {
     /// The directory of an id.
     pub fn new(root: &Path, id: &str) -> Result<Self> {
         check_id(id)?;
-        Ok(Self { path: root.join(id), id: id.to_owned() })
+        Ok(Self {
+            path: root.join(id),
+            id: id.to_owned(),
+        })
     }
 
     /// Makes it; an id in use is a conflict.
@@ -90,7 +93,9 @@ impl StateDirectory {
             fs::create_dir_all(root).step("create", root)?;
         }
         match fs::create_dir(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::state(&self.id, "exists already")),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(Error::state(&self.id, "exists already"))
+            }
             other => other.step("create", &self.path),
         }
     }
@@ -108,14 +113,20 @@ impl StateDirectory {
     /// Writes the document.
     pub fn write(&self, state: &State) -> Result<()> {
         let path = self.path.join(STATE);
-        let bytes = serde_json::to_vec(state).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let bytes = serde_json::to_vec(state).map_err(|source| Error::Json {
+            path: path.clone(),
+            source,
+        })?;
         keelson_durable::replace(&path, &bytes, 0o600).step("write", &path)
     }
 
     /// Keeps the specification as it was when the container was made.
     pub fn write_config(&self, spec: &oci_spec::runtime::Spec) -> Result<()> {
         let path = self.config();
-        let bytes = serde_json::to_vec(spec).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let bytes = serde_json::to_vec(spec).map_err(|source| Error::Json {
+            path: path.clone(),
+            source,
+        })?;
         fs::write(&path, bytes).step("write", &path)
     }
 
@@ -128,9 +139,18 @@ impl StateDirectory {
             }
             other => other.step("read", &path)?,
         };
-        let state: State = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let state: State = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+            path: path.clone(),
+            source,
+        })?;
         if state.format != 1 {
-            return Err(Error::state(&self.id, format!("has a state of format {}, which this runtime does not know", state.format)));
+            return Err(Error::state(
+                &self.id,
+                format!(
+                    "has a state of format {}, which this runtime does not know",
+                    state.format
+                ),
+            ));
         }
         Ok(state)
     }
@@ -195,14 +215,20 @@ pub fn read_stat(pid: i32) -> Option<ProcessStat> {
 fn parse_stat(text: &str) -> Option<ProcessStat> {
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let letter = fields.next()?.chars().next()?;
-    Some(ProcessStat { letter, start: fields.nth(18)?.parse().ok()? })
+    Some(ProcessStat {
+        letter,
+        start: fields.nth(18)?.parse().ok()?,
+    })
 }
 
 /// Ids name directories and cgroups.
 pub fn check_id(id: &str) -> Result<()> {
     let fine = |character: char| character.is_ascii_alphanumeric() || "_+-.".contains(character);
     if id.is_empty() || id.len() > 128 || !id.chars().all(fine) || id == "." || id == ".." {
-        return Err(Error::spec("", format!("{id:?} is no container id: letters, digits, _ + - . and at most 128 of them")));
+        return Err(Error::spec(
+            "",
+            format!("{id:?} is no container id: letters, digits, _ + - . and at most 128 of them"),
+        ));
     }
     Ok(())
 }
@@ -217,9 +243,18 @@ pub fn rfc3339(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }
 
 #[cfg(test)]
@@ -251,7 +286,13 @@ mod tests {
     #[test]
     fn stat_lines() {
         let line = "7 (a) Z) S 1 7 7 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 4242 5 6";
-        assert_eq!(parse_stat(line), Some(ProcessStat { letter: 'S', start: 4242 }));
+        assert_eq!(
+            parse_stat(line),
+            Some(ProcessStat {
+                letter: 'S',
+                start: 4242
+            })
+        );
         assert!(read_stat(1).is_some() && read_stat(0).is_none());
     }
 }

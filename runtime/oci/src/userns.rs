@@ -31,7 +31,10 @@ pub fn write_maps(pid: Pid, uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) ->
 /// Makes a user namespace with these maps and no process in it.
 pub fn make(uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) -> Result<OwnedFd> {
     let (wait, hold) = pipe_with(PipeFlags::CLOEXEC).step("make a pipe", "")?;
-    let how = Clone3 { namespaces: u64::from(CLONE_NEWUSER), ..Clone3::default() };
+    let how = Clone3 {
+        namespaces: u64::from(CLONE_NEWUSER),
+        ..Clone3::default()
+    };
     match clone3(&how).step("make a user namespace", "")? {
         Cloned::Child => {
             drop(hold);

@@ -47,8 +47,32 @@ fn privileged_exec() {
     bundle.start();
     let said = bundle.exec("hostname; cat /proc/1/cmdline | tr '\\0' ' '; for n in mnt pid net uts ipc cgroup; do test $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) && echo $n; done; grep Seccomp: /proc/self/status; exit 5");
     assert_eq!(said.code, 5, "{}", said.err);
-    assert_eq!(said.lines(), ["box", "sleep 1000 mnt", "pid", "net", "uts", "ipc", "cgroup", "Seccomp:\t2"]);
-    let said = bundle.call(&["exec", "-u", "33:34", "-e", "A=b", "--cwd", "/tmp", "ID", "sh", "-c", "id -u; id -g; echo $A; pwd; echo $HOME"]);
+    assert_eq!(
+        said.lines(),
+        [
+            "box",
+            "sleep 1000 mnt",
+            "pid",
+            "net",
+            "uts",
+            "ipc",
+            "cgroup",
+            "Seccomp:\t2"
+        ]
+    );
+    let said = bundle.call(&[
+        "exec",
+        "-u",
+        "33:34",
+        "-e",
+        "A=b",
+        "--cwd",
+        "/tmp",
+        "ID",
+        "sh",
+        "-c",
+        "id -u; id -g; echo $A; pwd; echo $HOME",
+    ]);
     assert_eq!(said.success().lines(), ["33", "34", "b", "/tmp", "/srv/www"]);
     assert_eq!(bundle.call(&["exec", "ID", "nope"]).code, 127);
     assert_eq!(bundle.call(&["exec", "ID", "/etc/passwd"]).code, 126);
@@ -76,8 +100,13 @@ fn privileged_pause_and_resume() {
 
 #[test]
 fn privileged_every_process_is_signalled_and_removed() {
-    let Some(mut bundle) = bundle("trap '' TERM; sleep 1000 & sleep 1000 & wait; wait") else { return };
-    bundle.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "pid");
+    let Some(mut bundle) = bundle("trap '' TERM; sleep 1000 & sleep 1000 & wait; wait") else {
+        return;
+    };
+    bundle.spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|namespace| namespace["type"] != "pid");
     bundle.start();
     let count = || {
         let said = bundle.call(&["ps", "-f", "json", "ID"]).success();
@@ -97,7 +126,11 @@ fn privileged_namespaces_of_another_container() {
     let Some(first) = bundle("sleep 1000") else { return };
     first.start();
     let pid = first.pid();
-    let Some(mut second) = bundle("ls /proc | grep -c '^[0-9]'; cat /proc/1/cmdline | tr '\\0' ' '; readlink /proc/self/ns/net; readlink /proc/self/ns/ipc") else { return };
+    let Some(mut second) = bundle(
+        "ls /proc | grep -c '^[0-9]'; cat /proc/1/cmdline | tr '\\0' ' '; readlink /proc/self/ns/net; readlink /proc/self/ns/ipc",
+    ) else {
+        return;
+    };
     second.spec["linux"]["namespaces"] = json!([
         {"type": "mount"}, {"type": "uts"}, {"type": "cgroup"},
         {"type": "pid", "path": format!("/proc/{pid}/ns/pid")},
@@ -140,9 +173,24 @@ fn privileged_a_user_namespace() {
     fs::create_dir(&data).unwrap();
     fs::write(data.join("secret"), "seen\n").unwrap();
     // The source lies in a directory the container's root cannot enter: the parent opens it.
-    bundle.add("/mounts", json!({"destination": "/data", "source": data, "options": ["rbind", "ro"]}));
+    bundle.add(
+        "/mounts",
+        json!({"destination": "/data", "source": data, "options": ["rbind", "ro"]}),
+    );
     let said = bundle.run();
-    assert_eq!(said.lines(), ["0", " 0 100000 65536", "null", "1:5", "CapEff:\t00000000a80425fb", "seen"], "{}", said.err);
+    assert_eq!(
+        said.lines(),
+        [
+            "0",
+            " 0 100000 65536",
+            "null",
+            "1:5",
+            "CapEff:\t00000000a80425fb",
+            "seen"
+        ],
+        "{}",
+        said.err
+    );
     assert_eq!(fs::metadata(bundle.root().join("made")).unwrap().uid(), 100_000);
 }
 
@@ -159,7 +207,10 @@ fn privileged_exec_and_shared_network_with_a_user_namespace() {
         }
     }
     // A new sysfs needs a network namespace of one's own.
-    inner.spec["mounts"].as_array_mut().unwrap().retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/sys"));
+    inner.spec["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/sys"));
     inner.spec["linux"]["maskedPaths"] = json!([]);
     inner.start();
     let said = inner.exec("id -u; readlink /proc/self/ns/net; readlink /proc/1/ns/user; readlink /proc/self/ns/user");
@@ -168,7 +219,9 @@ fn privileged_exec_and_shared_network_with_a_user_namespace() {
     assert_eq!(lines[1], fs::read_link(network).unwrap().display().to_string());
     assert_eq!(lines[2], lines[3]);
     // And a third container in the second's user and network namespaces.
-    let Some(mut third) = bundle("id -u; readlink /proc/self/ns/user") else { return };
+    let Some(mut third) = bundle("id -u; readlink /proc/self/ns/user") else {
+        return;
+    };
     give_away(&third.root());
     let pid = inner.pid();
     third.spec["linux"]["namespaces"] = json!([
@@ -184,11 +237,11 @@ fn privileged_exec_and_shared_network_with_a_user_namespace() {
 
 #[test]
 fn privileged_hooks_run_in_order_and_place() {
-    let Some(mut bundle) = bundle("echo program >> /log") else { return };
-    let log = bundle.root().join("log");
-    let hook = |name: &str, path: &str| {
-        json!([{"path": "/bin/busybox", "args": ["busybox", "sh", "-c", format!("busybox grep -q '\"id\":\"test-' && echo {name} $H >> {path}")], "env": ["H=env", "PATH=/bin"]}])
+    let Some(mut bundle) = bundle("echo program >> /log") else {
+        return;
     };
+    let log = bundle.root().join("log");
+    let hook = |name: &str, path: &str| json!([{"path": "/bin/busybox", "args": ["busybox", "sh", "-c", format!("busybox grep -q '\"id\":\"test-' && echo {name} $H >> {path}")], "env": ["H=env", "PATH=/bin"]}]);
     let host = log.to_str().unwrap();
     bundle.spec["hooks"] = json!({
         "prestart": hook("prestart", host), "createRuntime": hook("createRuntime", host),
@@ -199,15 +252,29 @@ fn privileged_hooks_run_in_order_and_place() {
     assert_eq!(said.code, 0, "{}", said.err);
     let text = fs::read_to_string(&log).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[..4], ["prestart env", "createRuntime env", "createContainer env", "startContainer env"]);
+    assert_eq!(
+        lines[..4],
+        [
+            "prestart env",
+            "createRuntime env",
+            "createContainer env",
+            "startContainer env"
+        ]
+    );
     assert_eq!(lines.pop(), Some("poststop env"));
     // The program and poststart run at the same time.
     lines[4..].sort_unstable();
     assert_eq!(lines[4..], ["poststart env", "program"]);
-    bundle.spec["hooks"] = json!({"createRuntime": [{"path": "/bin/busybox", "args": ["busybox", "sh", "-c", "echo sorry >&2; exit 3"]}]});
+    bundle.spec["hooks"] =
+        json!({"createRuntime": [{"path": "/bin/busybox", "args": ["busybox", "sh", "-c", "echo sorry >&2; exit 3"]}]});
     let said = bundle.run();
-    assert!(said.code == 1 && said.err.contains("hook /bin/busybox failed") && said.err.contains("sorry"), "{}", said.err);
-    bundle.spec["hooks"] = json!({"createContainer": [{"path": "/bin/busybox", "args": ["busybox", "sleep", "100"], "timeout": 1}]});
+    assert!(
+        said.code == 1 && said.err.contains("hook /bin/busybox failed") && said.err.contains("sorry"),
+        "{}",
+        said.err
+    );
+    bundle.spec["hooks"] =
+        json!({"createContainer": [{"path": "/bin/busybox", "args": ["busybox", "sleep", "100"], "timeout": 1}]});
     let said = bundle.run();
     assert!(said.err.contains("longer than its timeout"), "{}", said.err);
 }
@@ -217,10 +284,17 @@ fn privileged_limits_are_written() {
     let Some(mut bundle) = bundle("sleep 1000") else { return };
     let root = keelson_oci::cgroup::root::find().unwrap();
     let available = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-    if !["memory", "pids", "cpu"].iter().all(|name| available.split_whitespace().any(|known| known == *name)) {
+    if !["memory", "pids", "cpu"]
+        .iter()
+        .all(|name| available.split_whitespace().any(|known| known == *name))
+    {
         bundle.spec["linux"]["resources"]["memory"] = json!({"limit": 1 << 25});
         let said = bundle.run();
-        assert!(said.err.contains("the memory controller is not available"), "{}", said.err);
+        assert!(
+            said.err.contains("the memory controller is not available"),
+            "{}",
+            said.err
+        );
         return eprintln!("skipped: memory, pids and cpu are not in this cgroup v2 tree (a hybrid host)");
     }
     bundle.spec["linux"]["resources"] = json!({
@@ -229,9 +303,26 @@ fn privileged_limits_are_written() {
     bundle.start();
     let group = root.join("keelson-oci").join(&bundle.id);
     let read = |name: &str| fs::read_to_string(group.join(name)).unwrap().trim().to_owned();
-    assert_eq!((read("memory.max"), read("pids.max"), read("cpu.max")), ("33554432".into(), "30".into(), "50000 100000".into()));
-    bundle.call(&["update", "--memory", "67108864", "--memory-swap", "67108864", "--pids-limit", "-1", "ID"]).success();
-    assert_eq!((read("memory.max"), read("pids.max")), ("67108864".into(), "max".into()));
+    assert_eq!(
+        (read("memory.max"), read("pids.max"), read("cpu.max")),
+        ("33554432".into(), "30".into(), "50000 100000".into())
+    );
+    bundle
+        .call(&[
+            "update",
+            "--memory",
+            "67108864",
+            "--memory-swap",
+            "67108864",
+            "--pids-limit",
+            "-1",
+            "ID",
+        ])
+        .success();
+    assert_eq!(
+        (read("memory.max"), read("pids.max")),
+        ("67108864".into(), "max".into())
+    );
 }
 
 #[test]
@@ -242,6 +333,10 @@ fn privileged_bad_specifications_leave_nothing() {
     assert!(said.err.contains("linux.intelRdt: is not supported"), "{}", said.err);
     bundle.spec = json!({"ociVersion": "1.2.0", "root": 5});
     let said = bundle.run();
-    assert!(said.err.contains("cannot read") && said.err.contains("config.json"), "{}", said.err);
+    assert!(
+        said.err.contains("cannot read") && said.err.contains("config.json"),
+        "{}",
+        said.err
+    );
     assert!(!bundle.state_directory().exists());
 }

@@ -12,15 +12,22 @@ use support::bundle;
 
 #[test]
 fn privileged_identity() {
-    let Some(mut bundle) = bundle("id -u; id -g; id -G; umask; pwd; echo $HOME; stat -c %u /proc/self/fd/1 -L") else { return };
+    let Some(mut bundle) = bundle("id -u; id -g; id -G; umask; pwd; echo $HOME; stat -c %u /proc/self/fd/1 -L") else {
+        return;
+    };
     bundle.spec["process"]["user"] = json!({"uid": 33, "gid": 34, "additionalGids": [34, 50], "umask": 7});
     bundle.spec["process"]["cwd"] = "/var/made/here".into();
-    assert_eq!(bundle.run().success().lines(), ["33", "34", "34 50", "0007", "/var/made/here", "/srv/www", "33"]);
+    assert_eq!(
+        bundle.run().success().lines(),
+        ["33", "34", "34 50", "0007", "/var/made/here", "/srv/www", "33"]
+    );
 }
 
 #[test]
 fn privileged_capabilities_and_filter() {
-    let Some(mut bundle) = bundle("grep -E 'Cap|NoNew|Seccomp:' /proc/self/status | tr -d '\\t\\n'") else { return };
+    let Some(mut bundle) = bundle("grep -E 'Cap|NoNew|Seccomp:' /proc/self/status | tr -d '\\t\\n'") else {
+        return;
+    };
     assert_eq!(
         bundle.run().success().out,
         "CapInh:0000000000000000CapPrm:00000000a80425fbCapEff:00000000a80425fbCapBnd:00000000a80425fbCapAmb:0000000000000000NoNewPrivs:0Seccomp:2"
@@ -28,7 +35,8 @@ fn privileged_capabilities_and_filter() {
     bundle.spec["process"]["user"] = json!({"uid": 33, "gid": 33});
     bundle.spec["process"]["noNewPrivileges"] = true.into();
     let few = json!(["CAP_NET_BIND_SERVICE"]);
-    bundle.spec["process"]["capabilities"] = json!({"bounding": few, "effective": few, "permitted": few, "inheritable": few, "ambient": few});
+    bundle.spec["process"]["capabilities"] =
+        json!({"bounding": few, "effective": few, "permitted": few, "inheritable": few, "ambient": few});
     assert_eq!(
         bundle.run().success().out,
         "CapInh:0000000000000400CapPrm:0000000000000400CapEff:0000000000000400CapBnd:0000000000000400CapAmb:0000000000000400NoNewPrivs:1Seccomp:2"
@@ -36,14 +44,26 @@ fn privileged_capabilities_and_filter() {
     // Without ambient capabilities another user has none, the filter's own CAP_SYS_ADMIN least of all.
     bundle.spec["process"]["noNewPrivileges"] = false.into();
     bundle.spec["process"]["capabilities"] = json!({"bounding": few, "effective": few, "permitted": few});
-    assert!(bundle.run().success().out.contains("CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000400"));
+    assert!(
+        bundle
+            .run()
+            .success()
+            .out
+            .contains("CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000400")
+    );
 }
 
 #[test]
 fn privileged_the_default_profile_is_in_force() {
-    let Some(mut bundle) = bundle("unshare -U true; mount -t tmpfs x /tmp; chroot / true && echo chroot") else { return };
+    let Some(mut bundle) = bundle("unshare -U true; mount -t tmpfs x /tmp; chroot / true && echo chroot") else {
+        return;
+    };
     let said = bundle.run();
-    assert!(said.err.contains("unshare") && said.err.contains("Operation not permitted"), "{}", said.err);
+    assert!(
+        said.err.contains("unshare") && said.err.contains("Operation not permitted"),
+        "{}",
+        said.err
+    );
     assert_eq!(said.lines(), ["chroot"]);
     bundle.spec["annotations"] = json!({});
     bundle.spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -62,7 +82,10 @@ fn privileged_exit_codes() {
     assert_eq!(bundle.run().code, 7);
     bundle.spec["process"]["args"] = json!(["sh", "-c", "kill -9 $$"]);
     // Process 1 of a pid namespace cannot be killed by itself.
-    bundle.spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "pid");
+    bundle.spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|namespace| namespace["type"] != "pid");
     assert_eq!(bundle.run().code, 137);
     for (program, words) in [
         ("nope", "cannot run nope: executable file not found in $PATH"),
@@ -76,7 +99,11 @@ fn privileged_exit_codes() {
         assert!(said.err.contains(words), "{}", said.err);
     }
     fs::write(bundle.root().join("bin/bad"), "no program").unwrap();
-    fs::set_permissions(bundle.root().join("bin/bad"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(
+        bundle.root().join("bin/bad"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
     bundle.spec["process"]["args"] = json!(["bad"]);
     let said = bundle.run();
     assert!(said.err.contains("cannot run bad: exec format error"), "{}", said.err);
@@ -84,17 +111,26 @@ fn privileged_exit_codes() {
 
 #[test]
 fn privileged_limits_of_the_process() {
-    let Some(mut bundle) = bundle("ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_forward; hostname; cat /proc/sys/kernel/domainname") else { return };
+    let Some(mut bundle) = bundle(
+        "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_forward; hostname; cat /proc/sys/kernel/domainname",
+    ) else {
+        return;
+    };
     bundle.spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]);
     bundle.spec["process"]["oomScoreAdj"] = 321.into();
     bundle.spec["domainname"] = "example".into();
     bundle.spec["linux"]["sysctl"] = json!({"kernel.shm_rmid_forced": "1", "net.ipv4.ip_forward": "1"});
-    assert_eq!(bundle.run().success().lines(), ["100", "200", "321", "1", "1", "box", "example"]);
+    assert_eq!(
+        bundle.run().success().lines(),
+        ["100", "200", "321", "1", "1", "box", "example"]
+    );
 }
 
 #[test]
 fn privileged_personality_and_time() {
-    let Some(mut bundle) = bundle("uname -m; cut -d. -f1 /proc/uptime") else { return };
+    let Some(mut bundle) = bundle("uname -m; cut -d. -f1 /proc/uptime") else {
+        return;
+    };
     bundle.spec["linux"]["personality"] = json!({"domain": "LINUX32"});
     bundle.add("/linux/namespaces", json!({"type": "time"}));
     bundle.spec["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1_000_000, "nanosecs": 0}});
@@ -105,7 +141,9 @@ fn privileged_personality_and_time() {
 
 #[test]
 fn privileged_no_descriptors_leak() {
-    let Some(mut bundle) = bundle("ls /proc/self/fd; readlink /proc/self/fd/3") else { return };
+    let Some(mut bundle) = bundle("ls /proc/self/fd; readlink /proc/self/fd/3") else {
+        return;
+    };
     let said = bundle.run();
     // 3 is the directory ls itself reads.
     assert_eq!(said.lines(), ["0", "1", "2", "3"]);
@@ -117,13 +155,21 @@ fn privileged_no_descriptors_leak() {
 
 #[test]
 fn privileged_signals_are_at_their_defaults() {
-    let Some(bundle) = bundle("grep -E 'SigBlk|SigIgn' /proc/self/status | tr -d '\\t\\n'") else { return };
-    assert_eq!(bundle.run().success().out, "SigBlk:0000000000000000SigIgn:0000000000000000");
+    let Some(bundle) = bundle("grep -E 'SigBlk|SigIgn' /proc/self/status | tr -d '\\t\\n'") else {
+        return;
+    };
+    assert_eq!(
+        bundle.run().success().out,
+        "SigBlk:0000000000000000SigIgn:0000000000000000"
+    );
 }
 
 #[test]
 fn privileged_a_terminal_by_the_console_socket() {
-    let Some(mut bundle) = bundle("tty; stty size; test -c /dev/console && echo console; echo done > /dev/console") else { return };
+    let Some(mut bundle) = bundle("tty; stty size; test -c /dev/console && echo console; echo done > /dev/console")
+    else {
+        return;
+    };
     bundle.spec["process"]["terminal"] = true.into();
     bundle.spec["process"]["consoleSize"] = json!({"height": 11, "width": 22});
     bundle.write();
@@ -138,7 +184,10 @@ fn privileged_a_terminal_by_the_console_socket() {
     // The end of a terminal is an error.
     let _ = channel.read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).replace('\r', "");
-    assert_eq!(text.lines().collect::<Vec<_>>(), ["/dev/pts/0", "11 22", "console", "done"]);
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        ["/dev/pts/0", "11 22", "console", "done"]
+    );
 }
 
 mod keelson_console {
@@ -151,7 +200,13 @@ mod keelson_console {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = [0; 64];
-        recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::empty()).unwrap();
+        recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::empty(),
+        )
+        .unwrap();
         let fd = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,

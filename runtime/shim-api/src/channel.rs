@@ -7,7 +7,8 @@
 use crate::frame::{Decoder, FrameError, encode};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,7 +74,12 @@ struct Unsent {
 impl<S: AsFd> Channel<S> {
     /// Over a connected `AF_UNIX` stream socket (any type that lends its descriptor).
     pub fn new(socket: S) -> Self {
-        Self { socket, decoder: Decoder::default(), fds: VecDeque::new(), unsent: VecDeque::new() }
+        Self {
+            socket,
+            decoder: Decoder::default(),
+            fds: VecDeque::new(),
+            unsent: VecDeque::new(),
+        }
     }
 
     /// The socket.
@@ -113,7 +119,10 @@ impl<S: AsFd> Channel<S> {
 
     /// Bytes [`Channel::flush`] has still to send.
     pub fn unsent_bytes(&self) -> usize {
-        self.unsent.iter().map(|unsent| unsent.bytes.len().saturating_sub(unsent.sent)).sum()
+        self.unsent
+            .iter()
+            .map(|unsent| unsent.bytes.len().saturating_sub(unsent.sent))
+            .sum()
     }
 
     /// Reads once from the socket into the buffers.
@@ -146,7 +155,9 @@ impl<S: AsFd> Channel<S> {
 
     /// A message already in the buffers.
     pub fn buffered<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ChannelError> {
-        self.decoder.next_message().map_err(|source| ChannelError::Frame { source })
+        self.decoder
+            .next_message()
+            .map_err(|source| ChannelError::Frame { source })
     }
 
     /// The next message, reading as often as needed.
@@ -214,7 +225,10 @@ mod tests {
         let (a, b) = UnixStream::pair().unwrap();
         a.set_nonblocking(true).unwrap();
         let (mut a, mut b) = (Channel::new(a), Channel::new(b));
-        let long = Hello { protocol: "x".repeat(1 << 20), version: 7 };
+        let long = Hello {
+            protocol: "x".repeat(1 << 20),
+            version: 7,
+        };
         a.send(&long, &[]).unwrap();
         a.send(&Hello::ours(), &[]).unwrap();
         assert!(a.unsent_bytes() > 0 && a.flush().unwrap_err().is_would_block());

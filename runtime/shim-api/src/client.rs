@@ -61,8 +61,10 @@ pub struct Client {
 impl Client {
     /// Connects to a shim's socket.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let socket =
-            UnixStream::connect(path).map_err(|source| ClientError::Connect { path: path.to_owned(), source })?;
+        let socket = UnixStream::connect(path).map_err(|source| ClientError::Connect {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::over(socket)
     }
 
@@ -72,9 +74,16 @@ impl Client {
         channel.send(&Hello::ours(), &[])?;
         let theirs: Hello = channel.receive()?;
         if !theirs.is_compatible() {
-            return Err(ClientError::Protocol { protocol: theirs.protocol, version: theirs.version });
+            return Err(ClientError::Protocol {
+                protocol: theirs.protocol,
+                version: theirs.version,
+            });
         }
-        Ok(Self { channel, next_id: 1, notices: VecDeque::new() })
+        Ok(Self {
+            channel,
+            next_id: 1,
+            notices: VecDeque::new(),
+        })
     }
 
     /// Asks, and waits for the outcome with its descriptors. A `Failed` outcome is an error.
@@ -85,7 +94,11 @@ impl Client {
         loop {
             match self.channel.receive()? {
                 Packet::Notice { notice } => self.notices.push_back(notice),
-                Packet::Outcome { id: answered, fds, outcome } => {
+                Packet::Outcome {
+                    id: answered,
+                    fds,
+                    outcome,
+                } => {
                     let fds = self.channel.take_fds(usize::from(fds))?;
                     match outcome {
                         _ if answered != id => {}

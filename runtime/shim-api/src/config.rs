@@ -67,7 +67,12 @@ fn default_max_files() -> u32 {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { journal: None, file: None, max_bytes: default_max_bytes(), max_files: default_max_files() }
+        Self {
+            journal: None,
+            file: None,
+            max_bytes: default_max_bytes(),
+            max_files: default_max_files(),
+        }
     }
 }
 

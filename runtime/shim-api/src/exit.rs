@@ -24,6 +24,12 @@ impl ExitRecord {
     /// From a wait status's parts: the code of an exit, or the killing signal.
     pub fn new(code: Option<i32>, signal: Option<i32>, finished_at: u64) -> Self {
         let shown = code.unwrap_or_else(|| 128_i32.saturating_add(signal.unwrap_or(0)));
-        Self { code: shown, signal, oom_killed: false, started_at: None, finished_at }
+        Self {
+            code: shown,
+            signal,
+            oom_killed: false,
+            started_at: None,
+            finished_at,
+        }
     }
 }

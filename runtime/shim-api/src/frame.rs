@@ -31,7 +31,10 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message).map_err(|source| FrameError::Json { source })?;
     let length = bytes.len().saturating_sub(4);
-    let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::TooLong { length })?;
+    let prefix = u32::try_from(length)
+        .ok()
+        .filter(|_| length <= MAX_FRAME)
+        .ok_or(FrameError::TooLong { length })?;
     for (slot, byte) in bytes.iter_mut().zip(prefix.to_le_bytes()) {
         *slot = byte;
     }
@@ -57,7 +60,9 @@ impl Decoder {
 
     /// Takes the next whole frame's bytes out, `None` if more are needed.
     pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
-        let Some(prefix) = self.bytes.first_chunk::<4>() else { return Ok(None) };
+        let Some(prefix) = self.bytes.first_chunk::<4>() else {
+            return Ok(None);
+        };
         let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
         if length > MAX_FRAME {
             return Err(FrameError::TooLong { length });
@@ -76,7 +81,9 @@ impl Decoder {
     pub fn next_message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         match self.next_frame()? {
             None => Ok(None),
-            Some(frame) => serde_json::from_slice(&frame).map(Some).map_err(|source| FrameError::Json { source }),
+            Some(frame) => serde_json::from_slice(&frame)
+                .map(Some)
+                .map_err(|source| FrameError::Json { source }),
         }
     }
 }
@@ -89,7 +96,14 @@ mod tests {
 
     #[test]
     fn a_message_survives_any_cut() {
-        let request = Request { id: 7, body: RequestBody::Kill { process: None, signal: 15, all: false } };
+        let request = Request {
+            id: 7,
+            body: RequestBody::Kill {
+                process: None,
+                signal: 15,
+                all: false,
+            },
+        };
         let bytes = encode(&request).unwrap();
         for cut in 0..bytes.len() {
             let mut decoder = Decoder::default();
@@ -110,8 +124,16 @@ mod tests {
 
     #[test]
     fn the_wire_form_is_what_the_page_says() {
-        let request = Request { id: 1, body: RequestBody::Wait { process: Some("e1".into()) } };
-        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"id":1,"op":"wait","process":"e1"}"#);
+        let request = Request {
+            id: 1,
+            body: RequestBody::Wait {
+                process: Some("e1".into()),
+            },
+        };
+        assert_eq!(
+            serde_json::to_string(&request).unwrap(),
+            r#"{"id":1,"op":"wait","process":"e1"}"#
+        );
         let old: Request = serde_json::from_str(r#"{"id":2,"op":"delete","later":true}"#).unwrap();
         assert_eq!(old.body, RequestBody::Delete { force: false });
     }

@@ -18,5 +18,6 @@ pub use config::{LaunchReport, LogConfig, ShimConfig};
 pub use exit::ExitRecord;
 pub use frame::{Decoder, FrameError, MAX_FRAME, encode};
 pub use message::{
-    Failure, FailureKind, Hello, Notice, Outcome, PROTOCOL, Packet, Phase, Request, RequestBody, ShimState, Streams, VERSION,
+    Failure, FailureKind, Hello, Notice, Outcome, PROTOCOL, Packet, Phase, Request, RequestBody, ShimState, Streams,
+    VERSION,
 };

@@ -24,7 +24,10 @@ pub struct Hello {
 impl Hello {
     /// The hello of this build.
     pub fn ours() -> Self {
-        Self { protocol: PROTOCOL.to_owned(), version: VERSION }
+        Self {
+            protocol: PROTOCOL.to_owned(),
+            version: VERSION,
+        }
     }
 
     /// Whether a peer that said this can be talked to.

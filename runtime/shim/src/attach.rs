@@ -21,7 +21,10 @@ pub fn attach(process: &mut Process, wanted: Streams, closes_stdin: bool) -> Res
         ends.push(theirs);
         // A process without an input takes nothing: the client sees a broken pipe.
         if process.input.target.is_some() {
-            process.input.sources.push(InputSource { fd: ours, closes: closes_stdin });
+            process.input.sources.push(InputSource {
+                fd: ours,
+                closes: closes_stdin,
+            });
         }
     }
     for (wanted, stream) in [(wanted.stdout, LogStream::Stdout), (wanted.stderr, LogStream::Stderr)] {
@@ -68,7 +71,11 @@ pub fn held(open_stdin: bool) -> Result<Held> {
         Ok(theirs)
     };
     let (stdout, stderr) = (output(LogStream::Stdout)?, output(LogStream::Stderr)?);
-    Ok(Held { stdio: Stdio { stdin, stdout, stderr }, outputs, input })
+    Ok(Held {
+        stdio: Stdio { stdin, stdout, stderr },
+        outputs,
+        input,
+    })
 }
 
 /// Pipes for an exec without a terminal: the client's ends lead straight to the process.
@@ -97,7 +104,10 @@ pub fn direct(wanted: Streams) -> Result<(Stdio, Vec<OwnedFd>)> {
 pub fn terminal(master: &OwnedFd, is_logged: bool) -> Result<(Vec<Output>, Input)> {
     set_nonblocking(master)?;
     let copy = || rustix::io::fcntl_dupfd_cloexec(master, 0);
-    Ok((vec![Output::new(LogStream::Stdout, copy()?, is_logged)], Input::new(copy()?)))
+    Ok((
+        vec![Output::new(LogStream::Stdout, copy()?, is_logged)],
+        Input::new(copy()?),
+    ))
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {

@@ -34,7 +34,12 @@ impl Client {
         socket.set_nonblocking(true).ok()?;
         let mut channel = Channel::new(socket);
         channel.send(&Hello::ours(), &[]).ok()?;
-        Some(Self { id, channel, is_greeted: false, is_subscribed: false })
+        Some(Self {
+            id,
+            channel,
+            is_greeted: false,
+            is_subscribed: false,
+        })
     }
 
     /// Its socket.
@@ -73,7 +78,11 @@ impl Client {
 
     /// Sends an outcome; false if the connection is over.
     pub fn answer(&mut self, id: u64, outcome: Outcome, fds: &[OwnedFd]) -> bool {
-        let packet = Packet::Outcome { id, fds: u8::try_from(fds.len()).unwrap_or(u8::MAX), outcome };
+        let packet = Packet::Outcome {
+            id,
+            fds: u8::try_from(fds.len()).unwrap_or(u8::MAX),
+            outcome,
+        };
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         self.channel.send(&packet, &fds).is_ok() && self.channel.unsent_bytes() <= MOST_UNSENT
     }
@@ -86,7 +95,10 @@ impl Client {
     /// Sends a notice if it asked for them; false if the connection is over.
     pub fn notify(&mut self, notice: &Notice) -> bool {
         !self.is_subscribed
-            || self.channel.send(&Packet::Notice { notice: notice.clone() }, &[]).is_ok()
+            || self
+                .channel
+                .send(&Packet::Notice { notice: notice.clone() }, &[])
+                .is_ok()
                 && self.channel.unsent_bytes() <= MOST_UNSENT
     }
 

@@ -28,7 +28,14 @@ impl Journal {
     pub fn new(config: &ShimConfig) -> Option<Self> {
         let path = config.log.journal.clone()?;
         let fields = plan_fields(config);
-        Some(Self { path, socket: None, fields, waiting: VecDeque::new(), waiting_bytes: 0, dropped: 0 })
+        Some(Self {
+            path,
+            socket: None,
+            fields,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            dropped: 0,
+        })
     }
 
     /// Sends a line, or keeps it, or counts it.
@@ -41,8 +48,14 @@ impl Journal {
     /// Sends what waits.
     pub fn flush(&mut self) {
         if self.dropped > 0 && self.waiting.is_empty() {
-            let text = format!("{} lines of output were dropped: the journal did not take them", self.dropped);
-            let piece = Piece { bytes: text.as_bytes(), is_partial: false };
+            let text = format!(
+                "{} lines of output were dropped: the journal did not take them",
+                self.dropped
+            );
+            let piece = Piece {
+                bytes: text.as_bytes(),
+                is_partial: false,
+            };
             let datagram = format_datagram(&self.fields, piece, LogStream::Stderr, crate::clock::now());
             self.dropped = 0;
             self.push(datagram);
@@ -62,7 +75,11 @@ impl Journal {
 
     /// The socket to wait for, if lines wait.
     pub fn blocked_socket(&self) -> Option<&UnixDatagram> {
-        if self.waiting.is_empty() { None } else { self.socket.as_ref() }
+        if self.waiting.is_empty() {
+            None
+        } else {
+            self.socket.as_ref()
+        }
     }
 
     /// Whether lines wait.
@@ -93,7 +110,9 @@ fn deliver(socket: &mut Option<UnixDatagram>, path: &Path, datagram: &[u8]) -> D
         if socket.is_none() {
             *socket = connect(path);
         }
-        let Some(connected) = socket.as_ref() else { return Delivery::Later };
+        let Some(connected) = socket.as_ref() else {
+            return Delivery::Later;
+        };
         match connected.send(datagram) {
             Ok(_) => return Delivery::Done,
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
@@ -116,7 +135,11 @@ fn connect(path: &Path) -> Option<UnixDatagram> {
 
 /// The fields every line has.
 fn plan_fields(config: &ShimConfig) -> Vec<u8> {
-    let tag = if config.tag.is_empty() { &config.name } else { &config.tag };
+    let tag = if config.tag.is_empty() {
+        &config.name
+    } else {
+        &config.tag
+    };
     let short: String = config.id.chars().take(12).collect();
     let mut fields = Vec::new();
     for (name, value) in [
@@ -198,7 +221,10 @@ mod tests {
              CONTAINER_ID_FULL=0123456789abcdef\nCONTAINER_NAME=web\nCONTAINER_TAG=web\nSYSLOG_IDENTIFIER=web\nIMAGE_NAME=nginx\n"
         );
         let second = next();
-        assert!(second.starts_with("MESSAGE\n\u{3}\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n"), "{second:?}");
+        assert!(
+            second.starts_with("MESSAGE\n\u{3}\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n"),
+            "{second:?}"
+        );
         assert!(second.contains("CONTAINER_PARTIAL_MESSAGE=true\n"));
     }
 
@@ -210,14 +236,23 @@ mod tests {
         let mut journal = Journal::new(&config(&path)).unwrap();
         let line = vec![b'x'; 1000];
         for _ in 0..2000 {
-            journal.send(Piece { bytes: &line, is_partial: false }, LogStream::Stdout, 1);
+            journal.send(
+                Piece {
+                    bytes: &line,
+                    is_partial: false,
+                },
+                LogStream::Stdout,
+                1,
+            );
         }
         assert!(journal.waiting_bytes <= BACKLOG && journal.dropped > 0 && journal.blocked_socket().is_some());
         receiver.set_nonblocking(true).unwrap();
         let (mut bytes, mut said) = ([0; 2048], false);
         for _ in 0..5000 {
             match receiver.recv(&mut bytes) {
-                Ok(length) => said |= String::from_utf8_lossy(&bytes[..length]).contains("lines of output were dropped"),
+                Ok(length) => {
+                    said |= String::from_utf8_lossy(&bytes[..length]).contains("lines of output were dropped")
+                }
                 Err(_) => journal.flush(),
             }
         }

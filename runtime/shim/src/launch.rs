@@ -29,7 +29,10 @@ pub fn launch(bundle: &Path) -> Result<Server, Failure> {
     let pid = created.state.pid;
     let served = serve(config, signals, created, process);
     let server = served.map_err(|error| internal(&error))?;
-    report(&LaunchReport::Created { pid, shim_pid: i32::try_from(std::process::id()).unwrap_or(0) });
+    report(&LaunchReport::Created {
+        pid,
+        shim_pid: i32::try_from(std::process::id()).unwrap_or(0),
+    });
     Ok(server)
 }
 
@@ -76,10 +79,12 @@ fn create(bundle: &Path, config: &ShimConfig) -> Result<(Created, Process), Fail
         Some(master) => terminal(master, true),
         None => Ok((outputs, input)),
     };
-    let prepared = streams.context("cannot set up the terminal").and_then(|(outputs, input)| {
-        let pidfd = created.pidfd.try_clone().context("cannot copy a descriptor")?;
-        Ok((pidfd, outputs, input))
-    });
+    let prepared = streams
+        .context("cannot set up the terminal")
+        .and_then(|(outputs, input)| {
+            let pidfd = created.pidfd.try_clone().context("cannot copy a descriptor")?;
+            Ok((pidfd, outputs, input))
+        });
     let (pidfd, outputs, mut input) = prepared.map_err(|error| {
         forget(config);
         internal(&error)
@@ -110,8 +115,13 @@ fn serve(config: ShimConfig, signals: SignalFd, created: Created, process: Proce
     });
     let (listener, container) = listening.inspect_err(|_| forget(&config))?;
     let oom = OomWatch::new(container.group());
-    let logs = Logs { journal: Journal::new(&config), file: LogFile::open(&config.log) };
-    Ok(Server::new(config, listener, signals, container, created, process, oom, logs))
+    let logs = Logs {
+        journal: Journal::new(&config),
+        file: LogFile::open(&config.log),
+    };
+    Ok(Server::new(
+        config, listener, signals, container, created, process, oom, logs,
+    ))
 }
 
 fn listen(path: &Path) -> anyhow::Result<UnixListener> {

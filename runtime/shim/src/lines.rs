@@ -34,10 +34,16 @@ impl Lines {
             };
             let (piece, rest) = bytes.split_at(take);
             if self.held.is_empty() {
-                give(Piece { bytes: piece, is_partial });
+                give(Piece {
+                    bytes: piece,
+                    is_partial,
+                });
             } else {
                 self.held.extend_from_slice(piece);
-                give(Piece { bytes: &self.held, is_partial });
+                give(Piece {
+                    bytes: &self.held,
+                    is_partial,
+                });
                 self.held.clear();
             }
             bytes = rest;
@@ -47,7 +53,10 @@ impl Lines {
     /// At the end of the stream: what is left without a newline.
     pub fn finish(&mut self, mut give: impl FnMut(Piece<'_>)) {
         if !self.held.is_empty() {
-            give(Piece { bytes: &self.held, is_partial: false });
+            give(Piece {
+                bytes: &self.held,
+                is_partial: false,
+            });
             self.held.clear();
         }
     }
@@ -70,8 +79,10 @@ mod tests {
     #[test]
     fn lines_survive_any_cut() {
         let text = b"one\n\ntwo\nrest";
-        let whole: Vec<(Vec<u8>, bool)> =
-            [&b"one\n"[..], b"\n", b"two\n", b"rest"].iter().map(|line| (line.to_vec(), false)).collect();
+        let whole: Vec<(Vec<u8>, bool)> = [&b"one\n"[..], b"\n", b"two\n", b"rest"]
+            .iter()
+            .map(|line| (line.to_vec(), false))
+            .collect();
         for cut in 0..=text.len() {
             assert_eq!(feed(&[&text[..cut], &text[cut..]]), whole, "cut at {cut}");
         }
@@ -86,11 +97,12 @@ mod tests {
         for size in [1000, LONGEST, LONGEST + 1, text.len()] {
             let chunks: Vec<&[u8]> = text.chunks(size).collect();
             let got = feed(&chunks);
-            assert_eq!(got.iter().map(|(bytes, partial)| (bytes.len(), *partial)).collect::<Vec<_>>(), [
-                (LONGEST, true),
-                (LONGEST, true),
-                (6, false)
-            ]);
+            assert_eq!(
+                got.iter()
+                    .map(|(bytes, partial)| (bytes.len(), *partial))
+                    .collect::<Vec<_>>(),
+                [(LONGEST, true), (LONGEST, true), (6, false)]
+            );
         }
     }
 }

@@ -38,7 +38,11 @@ impl LogFile {
 
     /// Adds a line; written with the next [`LogFile::flush`].
     pub fn add(&mut self, piece: Piece<'_>, stream: LogStream, time: u64) {
-        let line = LogLine { time, stream, text: String::from_utf8_lossy(piece.bytes).into_owned() };
+        let line = LogLine {
+            time,
+            stream,
+            text: String::from_utf8_lossy(piece.bytes).into_owned(),
+        };
         if serde_json::to_writer(&mut self.pending, &line).is_ok() {
             self.pending.push(b'\n');
         }
@@ -61,7 +65,11 @@ impl LogFile {
             // A full disk must not end the container; say it once.
             Err(error) if !self.is_failing => {
                 self.is_failing = true;
-                let _ = writeln!(std::io::stderr(), "keelson-shim: cannot write {}: {error}", self.path.display());
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "keelson-shim: cannot write {}: {error}",
+                    self.path.display()
+                );
             }
             Err(_) => {}
         }
@@ -85,7 +93,11 @@ impl LogFile {
 
     fn reopen(&mut self) {
         self.file = OpenOptions::new().create(true).append(true).open(&self.path).ok();
-        self.length = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+        self.length = self
+            .file
+            .as_ref()
+            .and_then(|file| file.metadata().ok())
+            .map_or(0, |metadata| metadata.len());
     }
 }
 
@@ -103,26 +115,56 @@ mod tests {
     fn files_are_rotated_and_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let config = LogConfig { journal: None, file: Some(path.clone()), max_bytes: 300, max_files: 3 };
+        let config = LogConfig {
+            journal: None,
+            file: Some(path.clone()),
+            max_bytes: 300,
+            max_files: 3,
+        };
         let mut log = LogFile::open(&config).unwrap();
         for number in 0..40 {
             let text = format!("line {number}\n");
-            log.add(Piece { bytes: text.as_bytes(), is_partial: false }, LogStream::Stdout, number);
+            log.add(
+                Piece {
+                    bytes: text.as_bytes(),
+                    is_partial: false,
+                },
+                LogStream::Stdout,
+                number,
+            );
             log.flush();
         }
-        let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         assert_eq!(names, ["log", "log.1", "log.2"]);
-        let all: String =
-            ["log.2", "log.1", "log"].iter().map(|name| fs::read_to_string(directory.path().join(name)).unwrap()).collect();
-        let numbers: Vec<u64> = all.lines().map(|line| serde_json::from_str::<LogLine>(line).unwrap().time).collect();
+        let all: String = ["log.2", "log.1", "log"]
+            .iter()
+            .map(|name| fs::read_to_string(directory.path().join(name)).unwrap())
+            .collect();
+        let numbers: Vec<u64> = all
+            .lines()
+            .map(|line| serde_json::from_str::<LogLine>(line).unwrap().time)
+            .collect();
         assert_eq!(numbers.last(), Some(&39));
-        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "nothing is lost between files");
+        assert!(
+            numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "nothing is lost between files"
+        );
     }
 
     #[test]
     fn the_form_is_what_the_page_says() {
-        let line = LogLine { time: 5, stream: LogStream::Stderr, text: "a\u{fffd}\n".into() };
-        assert_eq!(serde_json::to_string(&line).unwrap(), "{\"time\":5,\"stream\":\"stderr\",\"text\":\"a\u{fffd}\\n\"}");
+        let line = LogLine {
+            time: 5,
+            stream: LogStream::Stderr,
+            text: "a\u{fffd}\n".into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            "{\"time\":5,\"stream\":\"stderr\",\"text\":\"a\u{fffd}\\n\"}"
+        );
     }
 }

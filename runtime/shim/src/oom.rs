@@ -18,7 +18,12 @@ impl OomWatch {
     /// From now on.
     pub fn new(group: Group) -> Self {
         let events = File::open(group.path().join("memory.events")).ok();
-        let mut watch = Self { group, events, seen: 0, happened: false };
+        let mut watch = Self {
+            group,
+            events,
+            seen: 0,
+            happened: false,
+        };
         watch.seen = watch.group.oom_kills();
         watch.rearm();
         watch

@@ -39,6 +39,10 @@ pub struct Process {
 impl Process {
     /// Whether nothing is left to do for it.
     pub fn is_finished(&self) -> bool {
-        self.exit.is_some() && self.outputs.iter().all(|output| output.source.is_none() && output.sinks.is_empty())
+        self.exit.is_some()
+            && self
+                .outputs
+                .iter()
+                .all(|output| output.source.is_none() && output.sinks.is_empty())
     }
 }

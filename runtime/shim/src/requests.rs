@@ -40,19 +40,30 @@ impl Server {
             }
             RequestBody::Attach { streams, close_stdin } => self.attach(streams, close_stdin),
             RequestBody::Update { resources } => self.update(resources).and_then(|()| done()),
-            RequestBody::Pause => self.container().and_then(|it| it.pause().map_err(|e| failure(&e))).and_then(|()| done()),
-            RequestBody::Resume => self.container().and_then(|it| it.resume().map_err(|e| failure(&e))).and_then(|()| done()),
+            RequestBody::Pause => self
+                .container()
+                .and_then(|it| it.pause().map_err(|e| failure(&e)))
+                .and_then(|()| done()),
+            RequestBody::Resume => self
+                .container()
+                .and_then(|it| it.resume().map_err(|e| failure(&e)))
+                .and_then(|()| done()),
             RequestBody::Delete { force } => self.delete(force).and_then(|()| done()),
         };
         Some(answer.unwrap_or_else(|failure| (Outcome::Failed { failure }, Vec::new())))
     }
 
     fn container(&self) -> Result<&Container, Failure> {
-        self.container.as_ref().ok_or_else(|| conflict("the container is deleted"))
+        self.container
+            .as_ref()
+            .ok_or_else(|| conflict("the container is deleted"))
     }
 
     fn find(&mut self, name: Option<&str>) -> Result<&mut Process, Failure> {
-        let found = self.processes.iter_mut().find(|process| process.name.as_deref() == name);
+        let found = self
+            .processes
+            .iter_mut()
+            .find(|process| process.name.as_deref() == name);
         found.ok_or_else(|| conflict(format!("there is no exec {}", name.unwrap_or_default())))
     }
 
@@ -102,19 +113,31 @@ impl Server {
             cgroup: container.state().cgroup.to_string_lossy().into_owned(),
             started_at: first.and_then(|first| first.started_at),
             exit,
-            execs: running.filter_map(|process| Some((process.name.clone()?, process.pid))).collect(),
+            execs: running
+                .filter_map(|process| Some((process.name.clone()?, process.pid)))
+                .collect(),
         })
     }
 
     fn exec(&mut self, name: String, process: Value, wanted: Streams) -> Answer {
-        if self.processes.iter().any(|process| process.name.as_ref() == Some(&name)) {
+        if self
+            .processes
+            .iter()
+            .any(|process| process.name.as_ref() == Some(&name))
+        {
             return Err(conflict(format!("exec {name} exists already")));
         }
         let process: oci_spec::runtime::Process = read("process", process)?;
         let has_terminal = process.terminal().unwrap_or(false);
         let piped = if has_terminal { Streams::default() } else { wanted };
-        let (stdio, ends) = attach::direct(piped).context("cannot make pipes").map_err(|error| internal(&error))?;
-        let options = ExecOptions { process, stdio: Some(stdio), preserve_fds: 0 };
+        let (stdio, ends) = attach::direct(piped)
+            .context("cannot make pipes")
+            .map_err(|error| internal(&error))?;
+        let options = ExecOptions {
+            process,
+            stdio: Some(stdio),
+            preserve_fds: 0,
+        };
         let executed = keelson_oci::exec(self.container()?, options).map_err(|error| failure(&error))?;
         let pid = executed.pid;
         let mut process = Process {
@@ -128,22 +151,39 @@ impl Server {
             exit: None,
             waiters: Vec::new(),
         };
-        let joined = if has_terminal { show_terminal(&mut process, wanted) } else { Ok(ends) };
+        let joined = if has_terminal {
+            show_terminal(&mut process, wanted)
+        } else {
+            Ok(ends)
+        };
         self.processes.push(process);
-        joined.map(|ends| (Outcome::Started { pid }, ends)).map_err(|error| internal(&error))
+        joined
+            .map(|ends| (Outcome::Started { pid }, ends))
+            .map_err(|error| internal(&error))
     }
 
     fn resize(&mut self, name: Option<&str>, rows: u16, columns: u16) -> Result<(), Failure> {
         let process = self.find(name)?;
-        let terminal = process.terminal.as_ref().ok_or_else(|| conflict("the process has no terminal"))?;
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(terminal, size).context("cannot set the terminal's size").map_err(|error| internal(&error))
+        let terminal = process
+            .terminal
+            .as_ref()
+            .ok_or_else(|| conflict("the process has no terminal"))?;
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(terminal, size)
+            .context("cannot set the terminal's size")
+            .map_err(|error| internal(&error))
     }
 
     fn attach(&mut self, streams: Streams, close_stdin: bool) -> Answer {
         let first = self.find(None)?;
         let ends = attach::attach(first, streams, close_stdin).context("cannot make pipes");
-        ends.map(|ends| (Outcome::Attached, ends)).map_err(|error| internal(&error))
+        ends.map(|ends| (Outcome::Attached, ends))
+            .map_err(|error| internal(&error))
     }
 
     fn await_end(&mut self, waiter: Waiter, name: Option<&str>) -> Result<Option<ExitRecord>, Failure> {
@@ -163,12 +203,16 @@ impl Server {
     fn delete(&mut self, force: bool) -> Result<(), Failure> {
         let status = self.container()?.status();
         if matches!(status, Status::Running | Status::Paused) && !force {
-            return Err(conflict("the container is running; stop it first, or delete it by force"));
+            return Err(conflict(
+                "the container is running; stop it first, or delete it by force",
+            ));
         }
         if self.processes.first().is_some_and(|first| first.exit.is_none()) {
             self.end_first()?;
         }
-        let Some(container) = self.container.take() else { return Err(conflict("the container is deleted")) };
+        let Some(container) = self.container.take() else {
+            return Err(conflict("the container is deleted"));
+        };
         if let Err(error) = container.delete(true) {
             self.container = Container::load(&self.config.runtime_root, &self.config.id).ok();
             return Err(failure(&error));
@@ -185,7 +229,10 @@ impl Server {
         let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
         let ended = poll(&mut [PollFd::new(&first.pidfd, PollFlags::IN)], Some(&patience));
         if !matches!(ended, Ok(1)) {
-            return Err(Failure { kind: FailureKind::Internal, message: "the container does not die".to_owned() });
+            return Err(Failure {
+                kind: FailureKind::Internal,
+                message: "the container does not die".to_owned(),
+            });
         }
         self.collect();
         Ok(())
@@ -197,7 +244,9 @@ impl Server {
             self.notify(&Notice::Oom);
         }
         let is_oom_killed = self.oom.happened;
-        let Some(process) = self.processes.get_mut(index) else { return };
+        let Some(process) = self.processes.get_mut(index) else {
+            return;
+        };
         let mut exit = ExitRecord::new(code, signal, now());
         exit.oom_killed = is_oom_killed;
         exit.started_at = process.started_at;
@@ -209,7 +258,12 @@ impl Server {
             self.write_exit(&exit);
         }
         for waiter in waiters {
-            self.answer(waiter.client, waiter.request, Outcome::Exited { exit: exit.clone() }, &[]);
+            self.answer(
+                waiter.client,
+                waiter.request,
+                Outcome::Exited { exit: exit.clone() },
+                &[],
+            );
         }
         self.notify(&Notice::Exited { process: name, exit });
     }
@@ -222,7 +276,11 @@ impl Server {
             .and_then(|bytes| keelson_durable::replace(path, &bytes, 0o600));
         if let Err(error) = written {
             // The engine still learns it from us; only after a crash of both it would be lost.
-            let _ = writeln!(std::io::stderr(), "keelson-shim: cannot write {}: {error}", path.display());
+            let _ = writeln!(
+                std::io::stderr(),
+                "keelson-shim: cannot write {}: {error}",
+                path.display()
+            );
         }
     }
 }
@@ -232,8 +290,10 @@ fn done() -> Answer {
 }
 
 fn read<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, Failure> {
-    serde_json::from_value(value)
-        .map_err(|error| Failure { kind: FailureKind::Invalid, message: format!("cannot read {what}: {error}") })
+    serde_json::from_value(value).map_err(|error| Failure {
+        kind: FailureKind::Invalid,
+        message: format!("cannot read {what}: {error}"),
+    })
 }
 
 /// Shows an exec's terminal to the client that asked for it. It is not logged.

@@ -99,8 +99,11 @@ impl Server {
 
     fn wait(&self) -> anyhow::Result<Vec<(Token, PollFlags)>> {
         let (tokens, mut fds) = self.interests();
-        let journal_is_away =
-            self.logs.journal.as_ref().is_some_and(|journal| journal.is_waiting() && journal.blocked_socket().is_none());
+        let journal_is_away = self
+            .logs
+            .journal
+            .as_ref()
+            .is_some_and(|journal| journal.is_waiting() && journal.blocked_socket().is_none());
         let timeout = journal_is_away.then_some(&JOURNAL_RETRY);
         match poll(&mut fds, timeout) {
             Err(Errno::INTR) => return Ok(Vec::new()),
@@ -108,7 +111,11 @@ impl Server {
             other => other?,
         };
         let flags = fds.iter().map(PollFd::revents);
-        Ok(tokens.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect())
+        Ok(tokens
+            .into_iter()
+            .zip(flags)
+            .filter(|(_, flags)| !flags.is_empty())
+            .collect())
     }
 
     fn interests(&self) -> (Vec<Token>, Vec<PollFd<'_>>) {
@@ -118,8 +125,15 @@ impl Server {
             set.add(Token::Listener, &self.listener, PollFlags::IN);
         }
         for client in &self.clients {
-            let out = if client.has_unsent() { PollFlags::OUT } else { PollFlags::empty() };
-            set.add_fd(Token::Client(client.id), PollFd::from_borrowed_fd(client.fd(), PollFlags::IN | out));
+            let out = if client.has_unsent() {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            set.add_fd(
+                Token::Client(client.id),
+                PollFd::from_borrowed_fd(client.fd(), PollFlags::IN | out),
+            );
         }
         for (index, process) in self.processes.iter().enumerate() {
             set.add_process(index, process);
@@ -139,24 +153,46 @@ impl Server {
             Token::Listener => self.accept(),
             Token::Client(id) => self.attend_client(id, flags),
             Token::Output { process, output } => {
-                let Self { processes, buffer, logs, .. } = self;
-                if let Some(output) = processes.get_mut(process).and_then(|process| process.outputs.get_mut(output)) {
+                let Self {
+                    processes,
+                    buffer,
+                    logs,
+                    ..
+                } = self;
+                if let Some(output) = processes
+                    .get_mut(process)
+                    .and_then(|process| process.outputs.get_mut(output))
+                {
                     output.read(buffer, logs);
                 }
             }
             Token::Sinks { process, output } => {
-                let output = self.processes.get_mut(process).and_then(|process| process.outputs.get_mut(output));
+                let output = self
+                    .processes
+                    .get_mut(process)
+                    .and_then(|process| process.outputs.get_mut(output));
                 output.into_iter().for_each(|output| output.flush_sinks(flags));
             }
             Token::InputTarget { process } => {
-                self.processes.get_mut(process).into_iter().for_each(|process| process.input.flush());
+                self.processes
+                    .get_mut(process)
+                    .into_iter()
+                    .for_each(|process| process.input.flush());
             }
             Token::InputSource { process, source } => {
                 let Self { processes, buffer, .. } = self;
-                processes.get_mut(process).into_iter().for_each(|process| process.input.read(source, buffer));
+                processes
+                    .get_mut(process)
+                    .into_iter()
+                    .for_each(|process| process.input.read(source, buffer));
             }
             Token::Oom => self.attend_oom(),
-            Token::Journal => self.logs.journal.as_mut().into_iter().for_each(|journal| journal.flush()),
+            Token::Journal => self
+                .logs
+                .journal
+                .as_mut()
+                .into_iter()
+                .for_each(|journal| journal.flush()),
         }
     }
 
@@ -169,7 +205,9 @@ impl Server {
     }
 
     fn attend_client(&mut self, id: u64, flags: PollFlags) {
-        let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return };
+        let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else {
+            return;
+        };
         if flags.contains(PollFlags::OUT) && !client.flush() || client.fill().is_err() {
             // Requests that came before the end still count.
             self.attend_requests(id);
@@ -181,7 +219,9 @@ impl Server {
 
     fn attend_requests(&mut self, id: u64) {
         loop {
-            let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return };
+            let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else {
+                return;
+            };
             match client.next() {
                 Received::Nothing => return,
                 Received::Closed => return self.forget_client(id),
@@ -204,7 +244,10 @@ impl Server {
 
     /// The connection that asked gets notices from now on.
     pub(crate) fn subscribe(&mut self, id: u64) {
-        self.clients.iter_mut().filter(|client| client.id == id).for_each(Client::subscribe);
+        self.clients
+            .iter_mut()
+            .filter(|client| client.id == id)
+            .for_each(Client::subscribe);
     }
 
     fn forget_client(&mut self, id: u64) {
@@ -233,7 +276,11 @@ impl Server {
     pub(crate) fn collect(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let number = pid.as_raw_nonzero().get();
-            if let Some(index) = self.processes.iter().position(|process| process.pid == number && process.exit.is_none()) {
+            if let Some(index) = self
+                .processes
+                .iter()
+                .position(|process| process.pid == number && process.exit.is_none())
+            {
                 self.drain(index);
                 self.attend_end(index, status.exit_status(), status.terminating_signal());
             }
@@ -242,8 +289,15 @@ impl Server {
 
     /// Reads what a process left in its pipes.
     fn drain(&mut self, index: usize) {
-        let Self { processes, buffer, logs, .. } = self;
-        let Some(process) = processes.get_mut(index) else { return };
+        let Self {
+            processes,
+            buffer,
+            logs,
+            ..
+        } = self;
+        let Some(process) = processes.get_mut(index) else {
+            return;
+        };
         for output in &mut process.outputs {
             while output.read(buffer, logs) {}
         }
@@ -251,7 +305,12 @@ impl Server {
 
     /// Lets go of execs with which nothing is left to do, but for the latest ones' exits.
     fn tidy(&mut self) {
-        let ended = self.processes.iter().skip(1).filter(|process| process.is_finished()).count();
+        let ended = self
+            .processes
+            .iter()
+            .skip(1)
+            .filter(|process| process.is_finished())
+            .count();
         let mut surplus = ended.saturating_sub(MOST_ENDED);
         let mut index = 0;
         self.processes.retain(|process| {
@@ -286,7 +345,11 @@ impl<'fd> Interests<'fd> {
             }
             for sink in &held.sinks {
                 // Without flags, to be told when the reader goes.
-                let flags = if sink.is_drained() { PollFlags::empty() } else { PollFlags::OUT };
+                let flags = if sink.is_drained() {
+                    PollFlags::empty()
+                } else {
+                    PollFlags::OUT
+                };
                 self.add(Token::Sinks { process, output }, &sink.fd, flags);
             }
         }

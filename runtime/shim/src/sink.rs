@@ -15,7 +15,10 @@ pub struct Sink {
 impl Sink {
     /// Over the writing end.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { fd, pending: Vec::new() }
+        Self {
+            fd,
+            pending: Vec::new(),
+        }
     }
 
     /// Whether it has taken everything.

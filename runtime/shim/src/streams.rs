@@ -40,7 +40,13 @@ pub struct Output {
 impl Output {
     /// Over a non-blocking reading end.
     pub fn new(stream: LogStream, source: OwnedFd, is_logged: bool) -> Self {
-        Self { stream, source: Some(source), sinks: Vec::new(), lines: Lines::default(), is_logged }
+        Self {
+            stream,
+            source: Some(source),
+            sinks: Vec::new(),
+            lines: Lines::default(),
+            is_logged,
+        }
     }
 
     /// Whether it may be read.
@@ -145,7 +151,10 @@ pub struct Input {
 impl Input {
     /// Over a non-blocking writing end.
     pub fn new(target: OwnedFd) -> Self {
-        Self { target: Some(target), ..Self::default() }
+        Self {
+            target: Some(target),
+            ..Self::default()
+        }
     }
 
     /// Whether clients may be read: only when the process has taken what came before.

@@ -14,17 +14,26 @@ pub fn failure(error: &Error) -> Failure {
         Kind::Conflict => FailureKind::Conflict,
         Kind::Failed => FailureKind::Internal,
     };
-    Failure { kind, message: error.chain() }
+    Failure {
+        kind,
+        message: error.chain(),
+    }
 }
 
 /// A failure of our own.
 pub fn internal(error: &anyhow::Error) -> Failure {
-    Failure { kind: FailureKind::Internal, message: format!("{error:#}") }
+    Failure {
+        kind: FailureKind::Internal,
+        message: format!("{error:#}"),
+    }
 }
 
 /// A failure that names a state.
 pub fn conflict(message: impl Into<String>) -> Failure {
-    Failure { kind: FailureKind::Conflict, message: message.into() }
+    Failure {
+        kind: FailureKind::Conflict,
+        message: message.into(),
+    }
 }
 
 /// Reads and writes on it return at once from now on.

@@ -65,11 +65,17 @@ fn append_rule(program: &mut Vec<u64>, rule: DeviceRule) {
 }
 
 fn effect(rule: DeviceRule) -> Vec<u64> {
-    let verdict = [instruction(MOVE_IMMEDIATE, 0, 0, 0, u32::from(rule.allow)), instruction(EXIT, 0, 0, 0, 0)];
+    let verdict = [
+        instruction(MOVE_IMMEDIATE, 0, 0, 0, u32::from(rule.allow)),
+        instruction(EXIT, 0, 0, 0, 0),
+    ];
     let mut effect = match (rule.access, rule.allow) {
         (ALL, _) => Vec::new(),
         (bits, true) => {
-            vec![instruction(AND_IMMEDIATE, 3, 0, 0, !bits), instruction(JUMP_NOT_EQUAL_IMMEDIATE, 3, 0, 2, 0)]
+            vec![
+                instruction(AND_IMMEDIATE, 3, 0, 0, !bits),
+                instruction(JUMP_NOT_EQUAL_IMMEDIATE, 3, 0, 2, 0),
+            ]
         }
         (bits, false) => vec![
             instruction(MOVE, 6, 3, 0, 0),
@@ -97,7 +103,11 @@ mod tests {
 
     /// Runs the few instructions the compiler uses.
     fn run(program: &[u64], kind: DeviceKind, major: u32, minor: u32, access: u32) -> bool {
-        let context = [if kind == DeviceKind::Block { 1 } else { 2 } | access << 16, major, minor];
+        let context = [
+            if kind == DeviceKind::Block { 1 } else { 2 } | access << 16,
+            major,
+            minor,
+        ];
         let mut registers = [0_u64; 8];
         let mut at = 0;
         loop {
@@ -123,8 +133,13 @@ mod tests {
     fn rule() -> impl Strategy<Value = DeviceRule> {
         let kind = prop::option::of(prop_oneof![Just(DeviceKind::Block), Just(DeviceKind::Character)]);
         let number = || prop::option::of(0_u32..3);
-        (any::<bool>(), kind, number(), number(), 1_u32..8)
-            .prop_map(|(allow, kind, major, minor, access)| DeviceRule { allow, kind, major, minor, access })
+        (any::<bool>(), kind, number(), number(), 1_u32..8).prop_map(|(allow, kind, major, minor, access)| DeviceRule {
+            allow,
+            kind,
+            major,
+            minor,
+            access,
+        })
     }
 
     proptest! {

@@ -71,7 +71,13 @@ fn plan_rule(rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
             other => Err(Error::spec(member, format!("access {other:?} is not r, w or m"))),
         })?,
     };
-    Ok(DeviceRule { allow: rule.allow(), kind, major: number(rule.major())?, minor: number(rule.minor())?, access })
+    Ok(DeviceRule {
+        allow: rule.allow(),
+        kind,
+        major: number(rule.major())?,
+        minor: number(rule.minor())?,
+        access,
+    })
 }
 
 /// Negative means any.
@@ -79,42 +85,66 @@ fn number(number: Option<i64>) -> Result<Option<u32>> {
     match number {
         None => Ok(None),
         Some(number) if number < 0 => Ok(None),
-        Some(number) => u32::try_from(number)
-            .map(Some)
-            .map_err(|_| Error::spec("linux.resources.devices", format!("device number {number} is too large"))),
+        Some(number) => u32::try_from(number).map(Some).map_err(|_| {
+            Error::spec(
+                "linux.resources.devices",
+                format!("device number {number} is too large"),
+            )
+        }),
     }
 }
 
 /// Devices the specification promises to every container, and making nodes of any kind (which alone opens nothing).
 fn always_allowed() -> Vec<DeviceRule> {
     let all = MKNOD | READ | WRITE;
-    let mut rules = vec![allow(DeviceKind::Character, None, None, MKNOD), allow(DeviceKind::Block, None, None, MKNOD)];
+    let mut rules = vec![
+        allow(DeviceKind::Character, None, None, MKNOD),
+        allow(DeviceKind::Block, None, None, MKNOD),
+    ];
     // null, zero, full, random, urandom, tty, console, ptmx, and every pseudo terminal.
-    let numbers =
-        [(1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9)), (5, Some(0)), (5, Some(1)), (5, Some(2)), (136, None)];
+    let numbers = [
+        (1, Some(3)),
+        (1, Some(5)),
+        (1, Some(7)),
+        (1, Some(8)),
+        (1, Some(9)),
+        (5, Some(0)),
+        (5, Some(1)),
+        (5, Some(2)),
+        (136, None),
+    ];
     rules.extend(numbers.map(|(major, minor)| allow(DeviceKind::Character, Some(major), minor, all)));
     rules
 }
 
 fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: u32) -> DeviceRule {
-    DeviceRule { allow: true, kind: Some(kind), major, minor, access }
+    DeviceRule {
+        allow: true,
+        kind: Some(kind),
+        major,
+        minor,
+        access,
+    }
 }
 
 /// What the rules say about one access, by their definition: each requested bit is decided by the last rule that speaks
 /// of it. The device program is tested against this.
 pub fn decide(rules: &[DeviceRule], kind: DeviceKind, major: u32, minor: u32, access: u32) -> bool {
-    [MKNOD, READ, WRITE].into_iter().filter(|bit| access & bit != 0).all(|bit| {
-        rules
-            .iter()
-            .rev()
-            .find(|rule| {
-                rule.access & bit != 0
-                    && rule.kind.is_none_or(|wanted| wanted == kind)
-                    && rule.major.is_none_or(|wanted| wanted == major)
-                    && rule.minor.is_none_or(|wanted| wanted == minor)
-            })
-            .is_none_or(|rule| rule.allow)
-    })
+    [MKNOD, READ, WRITE]
+        .into_iter()
+        .filter(|bit| access & bit != 0)
+        .all(|bit| {
+            rules
+                .iter()
+                .rev()
+                .find(|rule| {
+                    rule.access & bit != 0
+                        && rule.kind.is_none_or(|wanted| wanted == kind)
+                        && rule.major.is_none_or(|wanted| wanted == major)
+                        && rule.minor.is_none_or(|wanted| wanted == minor)
+                })
+                .is_none_or(|rule| rule.allow)
+        })
 }
 
 #[cfg(test)]
@@ -143,7 +173,11 @@ mod tests {
             (DeviceKind::Block, 8, 0, MKNOD, true),
             (c, 10, 230, READ, false),
         ] {
-            assert_eq!(decide(&rules, kind, major, minor, access), expected, "{kind:?} {major}:{minor} {access}");
+            assert_eq!(
+                decide(&rules, kind, major, minor, access),
+                expected,
+                "{kind:?} {major}:{minor} {access}"
+            );
         }
     }
 

@@ -16,7 +16,11 @@ pub struct CgroupFile {
 
 impl CgroupFile {
     fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into(), instead: None }
+        Self {
+            name: name.into(),
+            value: value.into(),
+            instead: None,
+        }
     }
 }
 
@@ -38,11 +42,18 @@ pub fn plan_files(resources: &LinuxResources) -> Result<Vec<CgroupFile>> {
     for limit in resources.hugepage_limits().iter().flatten() {
         let name = format!("hugetlb.{}.max", limit.page_size());
         files.push(CgroupFile::new(name, limit.limit().to_string()));
-        files.push(CgroupFile::new(format!("hugetlb.{}.rsvd.max", limit.page_size()), limit.limit().to_string()));
+        files.push(CgroupFile::new(
+            format!("hugetlb.{}.rsvd.max", limit.page_size()),
+            limit.limit().to_string(),
+        ));
     }
     for (device, limit) in resources.rdma().iter().flatten() {
         let count = |limit: Option<u32>| limit.map_or("max".to_owned(), |limit| limit.to_string());
-        let value = format!("{device} hca_handle={} hca_object={}", count(limit.hca_handles()), count(limit.hca_objects()));
+        let value = format!(
+            "{device} hca_handle={} hca_object={}",
+            count(limit.hca_handles()),
+            count(limit.hca_objects())
+        );
         files.push(CgroupFile::new("rdma.max", value));
     }
     plan_unified(resources, &mut files)?;
@@ -50,11 +61,15 @@ pub fn plan_files(resources: &LinuxResources) -> Result<Vec<CgroupFile>> {
 }
 
 fn plan_cpu(cpu: &LinuxCpu, files: &mut Vec<CgroupFile>) -> Result<()> {
-    for (member, given) in
-        [("realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0), ("realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0)]
-    {
+    for (member, given) in [
+        ("realtimeRuntime", cpu.realtime_runtime().unwrap_or(0) != 0),
+        ("realtimePeriod", cpu.realtime_period().unwrap_or(0) != 0),
+    ] {
         if given {
-            return Err(Error::spec(format!("linux.resources.cpu.{member}"), "does not exist in cgroup version 2"));
+            return Err(Error::spec(
+                format!("linux.resources.cpu.{member}"),
+                "does not exist in cgroup version 2",
+            ));
         }
     }
     if let Some(idle) = cpu.idle() {
@@ -65,8 +80,14 @@ fn plan_cpu(cpu: &LinuxCpu, files: &mut Vec<CgroupFile>) -> Result<()> {
     }
     let period = cpu.period().filter(|period| *period != 0);
     if cpu.quota().is_some() || period.is_some() {
-        let quota = cpu.quota().filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
-        files.push(CgroupFile::new("cpu.max", format!("{quota} {}", period.unwrap_or(100_000))));
+        let quota = cpu
+            .quota()
+            .filter(|quota| *quota > 0)
+            .map_or("max".to_owned(), |quota| quota.to_string());
+        files.push(CgroupFile::new(
+            "cpu.max",
+            format!("{quota} {}", period.unwrap_or(100_000)),
+        ));
     }
     if let Some(burst) = cpu.burst() {
         files.push(CgroupFile::new("cpu.max.burst", burst.to_string()));
@@ -113,16 +134,23 @@ fn plan_swap(limit: Option<i64>, swap: Option<i64>) -> Result<Option<String>> {
         (_, None) => Ok(None),
         (_, Some(swap)) if swap < 0 => Ok(Some("max".to_owned())),
         (Some(limit), Some(swap)) if limit > 0 && swap >= limit => Ok(Some(swap.saturating_sub(limit).to_string())),
-        (Some(limit), Some(_)) if limit > 0 => {
-            Err(Error::spec("linux.resources.memory.swap", "is below the memory limit, which it includes"))
-        }
-        _ => Err(Error::spec("linux.resources.memory.swap", "needs a memory limit, which it includes")),
+        (Some(limit), Some(_)) if limit > 0 => Err(Error::spec(
+            "linux.resources.memory.swap",
+            "is below the memory limit, which it includes",
+        )),
+        _ => Err(Error::spec(
+            "linux.resources.memory.swap",
+            "needs a memory limit, which it includes",
+        )),
     }
 }
 
 fn plan_io(io: &LinuxBlockIo, files: &mut Vec<CgroupFile>) -> Result<()> {
     if io.leaf_weight().unwrap_or(0) != 0 {
-        return Err(Error::spec("linux.resources.blockIO.leafWeight", "does not exist in cgroup version 2"));
+        return Err(Error::spec(
+            "linux.resources.blockIO.leafWeight",
+            "does not exist in cgroup version 2",
+        ));
     }
     if let Some(weight) = io.weight().filter(|weight| *weight != 0) {
         let mut file = CgroupFile::new("io.weight", format!("default {}", io_weight(weight)));
@@ -143,7 +171,12 @@ fn plan_io(io: &LinuxBlockIo, files: &mut Vec<CgroupFile>) -> Result<()> {
         ("riops", io.throttle_read_iops_device()),
         ("wiops", io.throttle_write_iops_device()),
     ] {
-        files.extend(devices.iter().flatten().map(|device| CgroupFile::new("io.max", throttle(word, device))));
+        files.extend(
+            devices
+                .iter()
+                .flatten()
+                .map(|device| CgroupFile::new("io.max", throttle(word, device))),
+        );
     }
     Ok(())
 }
@@ -155,7 +188,11 @@ fn io_weight(weight: u16) -> u64 {
 }
 
 fn throttle(word: &str, device: &LinuxThrottleDevice) -> String {
-    let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
+    let rate = if device.rate() == 0 {
+        "max".to_owned()
+    } else {
+        device.rate().to_string()
+    };
     format!("{}:{} {word}={rate}", device.major(), device.minor())
 }
 
@@ -164,7 +201,10 @@ fn plan_unified(resources: &LinuxResources, files: &mut Vec<CgroupFile>) -> Resu
     unified.sort();
     for (name, value) in unified {
         if name.contains('/') || !name.contains('.') {
-            return Err(Error::spec(format!("linux.resources.unified.{name}"), "is no cgroup file's name"));
+            return Err(Error::spec(
+                format!("linux.resources.unified.{name}"),
+                "is no cgroup file's name",
+            ));
         }
         files.extend(value.lines().map(|line| CgroupFile::new(name.as_str(), line)));
     }
@@ -194,19 +234,38 @@ mod tests {
 
     fn plan(json: &str) -> Result<String> {
         let files = plan_files(&serde_json::from_str(json).unwrap())?;
-        Ok(files.iter().map(|file| format!("{}={}", file.name, file.value)).collect::<Vec<_>>().join("; "))
+        Ok(files
+            .iter()
+            .map(|file| format!("{}={}", file.name, file.value))
+            .collect::<Vec<_>>()
+            .join("; "))
     }
 
     #[test]
     fn limits_become_files() {
         for (json, expected) in [
             ("{}", ""),
-            (r#"{"memory":{"limit":100,"swap":300,"reservation":50}}"#, "memory.swap.max=200; memory.max=100; memory.low=50"),
-            (r#"{"memory":{"limit":100,"swap":100}}"#, "memory.swap.max=0; memory.max=100"),
-            (r#"{"memory":{"limit":-1,"swap":-1}}"#, "memory.swap.max=max; memory.max=max"),
-            (r#"{"cpu":{"shares":1024,"quota":50000,"period":100000}}"#, "cpu.weight=100; cpu.max=50000 100000"),
+            (
+                r#"{"memory":{"limit":100,"swap":300,"reservation":50}}"#,
+                "memory.swap.max=200; memory.max=100; memory.low=50",
+            ),
+            (
+                r#"{"memory":{"limit":100,"swap":100}}"#,
+                "memory.swap.max=0; memory.max=100",
+            ),
+            (
+                r#"{"memory":{"limit":-1,"swap":-1}}"#,
+                "memory.swap.max=max; memory.max=max",
+            ),
+            (
+                r#"{"cpu":{"shares":1024,"quota":50000,"period":100000}}"#,
+                "cpu.weight=100; cpu.max=50000 100000",
+            ),
             (r#"{"cpu":{"quota":-1}}"#, "cpu.max=max 100000"),
-            (r#"{"cpu":{"period":5000,"cpus":"0-1","mems":""}}"#, "cpu.max=max 5000; cpuset.cpus=0-1"),
+            (
+                r#"{"cpu":{"period":5000,"cpus":"0-1","mems":""}}"#,
+                "cpu.max=max 5000; cpuset.cpus=0-1",
+            ),
             (r#"{"pids":{"limit":0}}"#, "pids.max=0"),
             (r#"{"pids":{"limit":-1}}"#, "pids.max=max"),
             (r#"{"blockIO":{"weight":500}}"#, "io.weight=default 4950"),
@@ -219,7 +278,10 @@ mod tests {
                 r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4096}]}"#,
                 "hugetlb.2MB.max=4096; hugetlb.2MB.rsvd.max=4096",
             ),
-            (r#"{"unified":{"memory.high":"7","cpu.weight":"9"}}"#, "cpu.weight=9; memory.high=7"),
+            (
+                r#"{"unified":{"memory.high":"7","cpu.weight":"9"}}"#,
+                "cpu.weight=9; memory.high=7",
+            ),
         ] {
             assert_eq!(plan(json).unwrap(), expected, "{json}");
         }
@@ -239,14 +301,19 @@ mod tests {
 
     #[test]
     fn weights_are_monotone_and_in_range() {
-        assert_eq!((cpu_weight(2), cpu_weight(1024), cpu_weight(262_144), cpu_weight(0)), (1, 100, 10_000, 1));
+        assert_eq!(
+            (cpu_weight(2), cpu_weight(1024), cpu_weight(262_144), cpu_weight(0)),
+            (1, 100, 10_000, 1)
+        );
         assert!((2..5000).all(|shares| cpu_weight(shares) <= cpu_weight(shares + 1)));
         assert_eq!((io_weight(10), io_weight(1000), io_weight(0)), (1, 10_000, 1));
     }
 
     #[test]
     fn controllers_are_named_once() {
-        let files = plan_files(&serde_json::from_str(r#"{"memory":{"limit":1,"swap":2},"unified":{"cgroup.type":"x"}}"#).unwrap());
+        let files = plan_files(
+            &serde_json::from_str(r#"{"memory":{"limit":1,"swap":2},"unified":{"cgroup.type":"x"}}"#).unwrap(),
+        );
         assert_eq!(controllers(&files.unwrap()), ["memory"]);
     }
 }

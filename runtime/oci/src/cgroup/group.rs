@@ -31,7 +31,10 @@ impl Group {
 
     /// A cgroup by its directory, as recorded in a state file.
     pub fn at(path: &Path) -> Self {
-        Self { root: path.to_owned(), path: path.to_owned() }
+        Self {
+            root: path.to_owned(),
+            path: path.to_owned(),
+        }
     }
 
     /// Its directory.
@@ -92,8 +95,12 @@ impl Group {
 
     /// A descriptor to be born into.
     pub fn open(&self) -> Result<OwnedFd> {
-        rustix::fs::open(&self.path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .step("open cgroup", &self.path)
+        rustix::fs::open(
+            &self.path,
+            OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .step("open cgroup", &self.path)
     }
 
     /// Freezes or thaws, and waits until it is so.
@@ -167,7 +174,10 @@ impl Group {
 
     /// How often the kernel killed in it for memory.
     pub fn oom_kills(&self) -> u64 {
-        fs::read_to_string(self.path.join("memory.events")).ok().and_then(|text| parse_oom_kills(&text)).unwrap_or(0)
+        fs::read_to_string(self.path.join("memory.events"))
+            .ok()
+            .and_then(|text| parse_oom_kills(&text))
+            .unwrap_or(0)
     }
 
     /// Waits until `cgroup.events` satisfies `wanted`; false after the patience has run out.
@@ -209,7 +219,11 @@ impl Group {
 
 /// `oom_kill N` of memory.events.
 pub fn parse_oom_kills(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn enable(parent: &Path, wanted: &[&str]) -> Result<()> {
@@ -236,7 +250,10 @@ fn enable(parent: &Path, wanted: &[&str]) -> Result<()> {
 fn write(path: &Path, value: &str) -> std::io::Result<()> {
     use std::io::Write;
     // Never create: a limit that does not exist must be an error.
-    fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all(value.as_bytes())
 }
 
 fn is_missing(error: &std::io::Error) -> bool {

@@ -15,7 +15,12 @@ pub fn send(path: &Path, console: &OwnedFd) -> anyhow::Result<()> {
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [console.as_fd()];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(&socket, &[IoSlice::new(b"/dev/ptmx")], &mut control, SendFlags::NOSIGNAL)
-        .with_context(|| format!("cannot send the terminal to {}", path.display()))?;
+    sendmsg(
+        &socket,
+        &[IoSlice::new(b"/dev/ptmx")],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .with_context(|| format!("cannot send the terminal to {}", path.display()))?;
     Ok(())
 }

@@ -16,17 +16,29 @@ pub fn hold_signals(detach: bool) -> anyhow::Result<Option<SignalFd>> {
         return Ok(None);
     }
     let mut signals = SigSet::all();
-    for kept in [Signal::SIGCHLD, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGPIPE] {
+    for kept in [
+        Signal::SIGCHLD,
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGPIPE,
+    ] {
         signals.remove(kept);
     }
     signals.thread_block().context("cannot hold signals")?;
-    Ok(Some(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("cannot read signals")?))
+    Ok(Some(
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("cannot read signals")?,
+    ))
 }
 
 /// Waits for the end of a child of ours.
 pub fn wait(process: &OwnedFd, console: Option<&OwnedFd>, signals: Option<SignalFd>) -> anyhow::Result<u8> {
     let raw = console.map(|_| Raw::enter());
-    let mut relay = Relay { input_open: console.is_some(), output_open: console.is_some() };
+    let mut relay = Relay {
+        input_open: console.is_some(),
+        output_open: console.is_some(),
+    };
     if let Some(console) = console {
         copy_size(console);
     }
@@ -37,7 +49,11 @@ pub fn wait(process: &OwnedFd, console: Option<&OwnedFd>, signals: Option<Signal
         }
         let console_at = fds.len();
         if let Some(console) = console {
-            let wanted = if relay.output_open { PollFlags::IN } else { PollFlags::empty() };
+            let wanted = if relay.output_open {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            };
             fds.push(PollFd::new(console, wanted));
         }
         if relay.input_open {
@@ -76,7 +92,9 @@ struct Relay {
 /// Copies what is there; false at the end.
 fn copy(from: rustix::fd::BorrowedFd<'_>, to: rustix::fd::BorrowedFd<'_>) -> bool {
     let mut bytes = [0; 4096];
-    let Ok(length) = rustix::io::read(from, &mut bytes) else { return false };
+    let Ok(length) = rustix::io::read(from, &mut bytes) else {
+        return false;
+    };
     let mut rest = bytes.get(..length).unwrap_or_default();
     while !rest.is_empty() {
         match rustix::io::write(to, rest) {
@@ -89,7 +107,9 @@ fn copy(from: rustix::fd::BorrowedFd<'_>, to: rustix::fd::BorrowedFd<'_>) -> boo
 }
 
 fn pass_signal(signals: &SignalFd, process: &OwnedFd, console: Option<&OwnedFd>) {
-    let Ok(Some(signal)) = signals.read_signal() else { return };
+    let Ok(Some(signal)) = signals.read_signal() else {
+        return;
+    };
     let number = i32::try_from(signal.ssi_signo).unwrap_or_default();
     match console {
         Some(console) if number == Signal::SIGWINCH as i32 => copy_size(console),
@@ -112,7 +132,10 @@ fn exit_code(process: &OwnedFd) -> anyhow::Result<u8> {
             Err(errno) => return Err(errno).context("cannot collect the exit status"),
             Ok(None) => anyhow::bail!("there is no exit status"),
             Ok(Some(status)) => {
-                let code = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255);
+                let code = status
+                    .exit_status()
+                    .or(status.terminating_signal().map(|signal| 128 + signal))
+                    .unwrap_or(255);
                 return Ok(u8::try_from(code).unwrap_or(255));
             }
         }

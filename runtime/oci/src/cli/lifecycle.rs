@@ -90,7 +90,11 @@ pub fn resume(root: &Path, id: &str) -> anyhow::Result<()> {
 
 pub fn update(root: &Path, arguments: &UpdateArguments) -> anyhow::Result<()> {
     let container = Container::load(root, &arguments.id)?;
-    anyhow::ensure!(container.status() != Status::Stopped, "container {} is stopped", arguments.id);
+    anyhow::ensure!(
+        container.status() != Status::Stopped,
+        "container {} is stopped",
+        arguments.id
+    );
     let resources = match &arguments.resources {
         Some(path) => read_resources(path)?,
         None => serde_json::from_value(plan_resources(arguments))?,
@@ -101,7 +105,9 @@ pub fn update(root: &Path, arguments: &UpdateArguments) -> anyhow::Result<()> {
 fn read_resources(path: &Path) -> anyhow::Result<LinuxResources> {
     let mut text = String::new();
     if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
     } else {
         text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     }

@@ -11,7 +11,10 @@ pub fn failure(arguments: &Arguments, error: &anyhow::Error) {
     let message = format!("{error:#}");
     let _ = writeln!(std::io::stderr(), "keelson-oci: {message}");
     let Some(path) = &arguments.log else { return };
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let time = rfc3339(seconds);
     let line = if arguments.log_format == "json" {
         serde_json::json!({"level": "error", "msg": message, "time": time}).to_string()

@@ -13,7 +13,11 @@ pub fn exec(root: &Path, arguments: &ExecArguments) -> anyhow::Result<u8> {
     let container = Container::load(root, &arguments.id)?;
     let process = read_process(&container, arguments)?;
     let signals = foreground::hold_signals(arguments.detach)?;
-    let options = ExecOptions { process, stdio: None, preserve_fds: arguments.preserve_fds };
+    let options = ExecOptions {
+        process,
+        stdio: None,
+        preserve_fds: arguments.preserve_fds,
+    };
     let mut executed = match keelson_oci::exec(&container, options) {
         // As docker and runc end when the program cannot be run.
         Err(error) if matches!(error.kind(), Kind::NotFound | Kind::NotExecutable) => {
@@ -41,8 +45,14 @@ fn read_process(container: &Container, arguments: &ExecArguments) -> anyhow::Res
         let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         return serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()));
     }
-    let mut process = container.spec()?.process().clone().context("the container's specification has no process")?;
-    process.set_args(Some(arguments.command.clone())).set_terminal(Some(arguments.tty));
+    let mut process = container
+        .spec()?
+        .process()
+        .clone()
+        .context("the container's specification has no process")?;
+    process
+        .set_args(Some(arguments.command.clone()))
+        .set_terminal(Some(arguments.tty));
     if let Some(cwd) = &arguments.cwd {
         process.set_cwd(cwd.clone());
     }
@@ -71,7 +81,10 @@ fn parse_user(word: &str, present: &User) -> anyhow::Result<User> {
         Some((uid, gid)) => (uid, Some(gid)),
         None => (word, None),
     };
-    let number = |text: &str| text.parse::<u32>().with_context(|| format!("{text} is no number of a user or group"));
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .with_context(|| format!("{text} is no number of a user or group"))
+    };
     let mut user = present.clone();
     user.set_uid(number(uid)?);
     if let Some(gid) = gid {
@@ -90,7 +103,9 @@ fn add_capability(process: &mut Process, name: &str) -> anyhow::Result<()> {
         Some(set)
     };
     let (bounding, effective, permitted) = (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
-    sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    sets.set_bounding(bounding)
+        .set_effective(effective)
+        .set_permitted(permitted);
     process.set_capabilities(Some(sets));
     Ok(())
 }

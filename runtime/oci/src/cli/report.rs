@@ -16,11 +16,18 @@ pub fn state(root: &Path, id: &str) -> anyhow::Result<()> {
 pub fn list(root: &Path, format: &str, quiet: bool) -> anyhow::Result<()> {
     let containers = keelson_oci::list(root)?;
     if quiet {
-        return print(&containers.iter().map(|container| format!("{}\n", container.state().id)).collect::<String>());
+        return print(
+            &containers
+                .iter()
+                .map(|container| format!("{}\n", container.state().id))
+                .collect::<String>(),
+        );
     }
     if format == "json" {
-        let documents: Vec<_> =
-            containers.iter().map(|container| container.state().document(container.status())).collect();
+        let documents: Vec<_> = containers
+            .iter()
+            .map(|container| container.state().document(container.status()))
+            .collect();
         return print(&format!("{}\n", serde_json::to_string(&documents)?));
     }
     let mut text = format!("{:<24} {:<10} {:<10} {:<22} BUNDLE\n", "ID", "PID", "STATUS", "CREATED");
@@ -54,5 +61,8 @@ pub fn processes(root: &Path, id: &str, format: &str) -> anyhow::Result<()> {
 
 /// To stdout; a closed one is an error, not a panic.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot print")
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("cannot print")
 }

@@ -32,7 +32,12 @@ pub fn open(inside: Inside<'_>, process: &Process) -> Result<Console> {
     fchown(&terminal, Some(Uid::from_raw(user.uid())), None::<Gid>).step("give away the terminal of", path)?;
     if let Some(size) = process.console_size() {
         let fit = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
-        let size = Winsize { ws_row: fit(size.height()), ws_col: fit(size.width()), ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: fit(size.height()),
+            ws_col: fit(size.width()),
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         tcsetwinsize(&master, size).step("size the terminal of", path)?;
     }
     Ok(Console { master, terminal })

@@ -2,7 +2,8 @@
 
 use crate::init::inside::Inside;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat, readlinkat, statat, symlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat, readlinkat,
+    statat, symlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -16,9 +17,18 @@ pub fn copy_up(inside: Inside<'_>, path: &Path, tree: BorrowedFd<'_>) -> Result<
         Err(Errno::NOENT) => return Ok(()),
         other => other?,
     };
-    let into = openat(tree, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let into = openat(
+        tree,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let stat = fstat(&from)?;
-    fchown(&into, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    fchown(
+        &into,
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    )?;
     fchmod(&into, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     copy_directory(from.as_fd(), into.as_fd())
 }

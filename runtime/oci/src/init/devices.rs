@@ -28,7 +28,11 @@ fn bind_device(inside: Inside<'_>, device: &DevicePlan, source: BorrowedFd<'_>) 
 
 fn make_device(inside: Inside<'_>, device: &DevicePlan) -> Result<(), Errno> {
     let (directory, name) = inside.make_parent(&device.path)?;
-    let number = if device.kind == FileType::Fifo { 0 } else { makedev(device.major, device.minor) };
+    let number = if device.kind == FileType::Fifo {
+        0
+    } else {
+        makedev(device.major, device.minor)
+    };
     // The umask is zero here, so the node has its mode from the start.
     match mknodat(&directory, name, device.kind, Mode::from_raw_mode(device.mode), number) {
         Err(Errno::EXIST) if is_same(directory.as_fd(), device) => return Ok(()),
@@ -44,7 +48,9 @@ fn make_device(inside: Inside<'_>, device: &DevicePlan) -> Result<(), Errno> {
 
 /// Whether the node stands there already, as in an image that brings its /dev or a bind mounted one.
 fn is_same(directory: BorrowedFd<'_>, device: &DevicePlan) -> bool {
-    let Some(name) = device.path.file_name() else { return false };
+    let Some(name) = device.path.file_name() else {
+        return false;
+    };
     statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
         FileType::from_raw_mode(stat.st_mode) == device.kind
             && (device.kind == FileType::Fifo || stat.st_rdev == makedev(device.major, device.minor))

@@ -48,7 +48,10 @@ fn with_kernel_words(context: BorrowedFd<'_>, errno: Errno) -> io::Error {
         Ok(length) if length > 0 => {
             let said = String::from_utf8_lossy(words.get(..length).unwrap_or_default()).into_owned();
             let error = io::Error::from(errno);
-            io::Error::new(error.kind(), format!("{error}: {}", said.trim().trim_start_matches("e ")))
+            io::Error::new(
+                error.kind(),
+                format!("{error}: {}", said.trim().trim_start_matches("e ")),
+            )
         }
         _ => errno.into(),
     }
@@ -66,7 +69,11 @@ pub fn copy_tree_at(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errn
 
 fn copy_flags(recursive: bool) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
+    if recursive {
+        flags | OpenTreeFlags::AT_RECURSIVE
+    } else {
+        flags
+    }
 }
 
 /// Puts a detached mount over what `target` refers to.

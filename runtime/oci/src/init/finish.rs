@@ -101,7 +101,11 @@ pub fn settle(plan: &ProcessPlan, launch: &Launch) -> Result<Settled> {
     drop_bounding(sets.bounding)?;
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     become_user(process.user())?;
-    let for_filter = if plan.filter.is_some() && !no_new_privileges { SYS_ADMIN & own } else { 0 };
+    let for_filter = if plan.filter.is_some() && !no_new_privileges {
+        SYS_ADMIN & own
+    } else {
+        0
+    };
     take_capabilities(sets, for_filter)?;
     if entered.is_err() {
         rustix::process::chdir(process.cwd()).step("enter working directory", process.cwd())?;
@@ -117,7 +121,12 @@ pub fn settle(plan: &ProcessPlan, launch: &Launch) -> Result<Settled> {
         set_no_new_privs(true).step("set no_new_privs", "")?;
     }
     reset_signals();
-    Ok(Settled { path, name, arguments: c_strings(&plan.args)?, environment: c_strings(&environment)? })
+    Ok(Settled {
+        path,
+        name,
+        arguments: c_strings(&plan.args)?,
+        environment: c_strings(&environment)?,
+    })
 }
 
 /// Puts the filter in force and executes the program. Returns only the failure.
@@ -134,13 +143,19 @@ pub fn execute(settled: &Settled, plan: &ProcessPlan) -> Error {
         Ok(never) => match never {},
         Err(errno) => {
             let (kind, reason) = program::refusal(Errno::from_raw_os_error(errno as i32));
-            Error::Program { program: settled.name.clone(), kind, reason }
+            Error::Program {
+                program: settled.name.clone(),
+                kind,
+                reason,
+            }
         }
     }
 }
 
 fn join_keyring(name: &str) -> Result<()> {
-    let name = CString::new(name).map_err(std::io::Error::other).step("join session keyring", "")?;
+    let name = CString::new(name)
+        .map_err(std::io::Error::other)
+        .step("join session keyring", "")?;
     match join_session_keyring(&name) {
         // A kernel without keyrings has nothing to keep apart.
         Err(Errno::NOSYS) => Ok(()),
@@ -178,7 +193,12 @@ fn drop_bounding(kept: u64) -> Result<()> {
 
 fn become_user(user: &User) -> Result<()> {
     set_keep_capabilities(true).step("keep capabilities", "")?;
-    let groups: Vec<Gid> = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
+    let groups: Vec<Gid> = user
+        .additional_gids()
+        .iter()
+        .flatten()
+        .map(|gid| Gid::from_raw(*gid))
+        .collect();
     match set_thread_groups(&groups) {
         // A user namespace may forbid it; then there are none to shed either.
         Err(Errno::PERM) if groups.is_empty() => {}
@@ -212,7 +232,11 @@ fn take_capabilities(sets: CapabilitySets, extra: u64) -> Result<()> {
 /// A working directory outside the root would be a way out (it shows as "(unreachable)").
 fn check_directory(path: &Path) -> Result<()> {
     let current = getcwd(Vec::new()).step("find out the working directory", path)?;
-    if current.to_bytes().first() == Some(&b'/') { Ok(()) } else { Err(Errno::XDEV).step("enter working directory", path) }
+    if current.to_bytes().first() == Some(&b'/') {
+        Ok(())
+    } else {
+        Err(Errno::XDEV).step("enter working directory", path)
+    }
 }
 
 fn c_strings(texts: &[String]) -> Result<Vec<CString>> {
@@ -242,7 +266,11 @@ fn plan_scheduler(scheduler: &Scheduler) -> SchedAttr {
         LinuxSchedulerPolicy::SchedDeadline => 6,
     };
     // The kernel's flags are numbered in the order of the specification's.
-    let flags = scheduler.flags().iter().flatten().fold(0_u64, |bits, flag| bits | 1 << (*flag as u32));
+    let flags = scheduler
+        .flags()
+        .iter()
+        .flatten()
+        .fold(0_u64, |bits, flag| bits | 1 << (*flag as u32));
     SchedAttr {
         size: 0,
         policy,

@@ -104,7 +104,10 @@ fn normal(component: Component<'_>) -> Option<&OsStr> {
 }
 
 fn split(path: &Path) -> Result<(&Path, &OsStr), Errno> {
-    Ok((path.parent().ok_or(Errno::INVAL)?, path.file_name().ok_or(Errno::INVAL)?))
+    Ok((
+        path.parent().ok_or(Errno::INVAL)?,
+        path.file_name().ok_or(Errno::INVAL)?,
+    ))
 }
 
 fn link_target(directory: BorrowedFd<'_>, name: &OsStr, parent: &Path) -> Result<PathBuf, Errno> {
@@ -132,7 +135,10 @@ mod tests {
         fs::create_dir(&root).unwrap();
         let fd = rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         check(&root, Inside::new(fd.as_fd()));
-        let outside: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let outside: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(outside, ["root"], "nothing is made outside");
     }
 
@@ -157,7 +163,10 @@ mod tests {
     fn a_file_is_no_directory() {
         with_root(|root, inside| {
             fs::write(root.join("f"), "").unwrap();
-            assert_eq!(inside.make_directory(Path::new("/f/x"), 0o755).unwrap_err(), Errno::NOTDIR);
+            assert_eq!(
+                inside.make_directory(Path::new("/f/x"), 0o755).unwrap_err(),
+                Errno::NOTDIR
+            );
         });
     }
 }

@@ -15,7 +15,9 @@ pub fn mount_one(inside: Inside<'_>, mount: &MountPlan, source: Option<&BindSour
     let path = &mount.destination;
     match &mount.kind {
         MountKind::Bind { .. } => {
-            let source = source.ok_or(Errno::BADF).step("find the source of the mount at", path)?;
+            let source = source
+                .ok_or(Errno::BADF)
+                .step("find the source of the mount at", path)?;
             let target = make_target(inside, path, source.is_directory).step("make mount point", path)?;
             attach(source.tree.as_fd(), target.as_fd()).step("mount", path)
         }
@@ -52,14 +54,22 @@ pub fn apply_tree_changes(mount: &MountPlan, tree: BorrowedFd<'_>) -> Result<()>
         change(tree, &attr, &mount.destination)?;
     }
     for (propagation, recursive) in &mount.propagation {
-        let attr = MountAttr { propagation: *propagation, recursive: *recursive, ..MountAttr::default() };
+        let attr = MountAttr {
+            propagation: *propagation,
+            recursive: *recursive,
+            ..MountAttr::default()
+        };
         change(tree, &attr, &mount.destination)?;
     }
     Ok(())
 }
 
 fn make_target(inside: Inside<'_>, path: &Path, directory: bool) -> Result<OwnedFd, Errno> {
-    if directory { inside.make_directory(path, 0o755) } else { inside.make_file(path) }
+    if directory {
+        inside.make_directory(path, 0o755)
+    } else {
+        inside.make_file(path)
+    }
 }
 
 /// The cgroup file system; where the namespaces do not allow a new one, the container's own directory of the host's.
@@ -67,7 +77,11 @@ fn cgroup_tree(mount: &MountPlan, cgroup: &Path) -> Result<OwnedFd> {
     match new_file_system("cgroup2", "cgroup", &[], mount.attr.set) {
         Err(error) if is_refused(&error) => {
             let tree = copy_tree(cgroup, false).step("mount", &mount.destination)?;
-            let attr = MountAttr { set: mount.attr.set, clear: mount.attr.clear, ..MountAttr::default() };
+            let attr = MountAttr {
+                set: mount.attr.set,
+                clear: mount.attr.clear,
+                ..MountAttr::default()
+            };
             change(tree.as_fd(), &attr, &mount.destination)?;
             Ok(tree)
         }
@@ -76,7 +90,9 @@ fn cgroup_tree(mount: &MountPlan, cgroup: &Path) -> Result<OwnedFd> {
 }
 
 fn is_refused(error: &std::io::Error) -> bool {
-    [Errno::PERM, Errno::BUSY].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::PERM, Errno::BUSY]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
         || error.kind() == std::io::ErrorKind::PermissionDenied
 }
 

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// The value of a variable in `NAME=VALUE` entries; the last one counts.
 pub fn variable<'e>(environment: &'e [String], name: &str) -> Option<&'e str> {
-    environment.iter().rev().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+    environment
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Files to try for a program, in order: itself if it has a slash, else in each directory of PATH.
@@ -36,9 +39,17 @@ pub fn find(program: &str, environment: &[String]) -> Result<PathBuf> {
     }
     let (kind, reason) = refused.unwrap_or((
         Kind::NotFound,
-        if by_path { "executable file not found in $PATH" } else { "no such file or directory" },
+        if by_path {
+            "executable file not found in $PATH"
+        } else {
+            "no such file or directory"
+        },
     ));
-    Err(Error::Program { program: program.to_owned(), kind, reason })
+    Err(Error::Program {
+        program: program.to_owned(),
+        kind,
+        reason,
+    })
 }
 
 fn examine(path: &Path) -> Result<(), (Kind, &'static str)> {
@@ -68,7 +79,10 @@ mod tests {
     #[test]
     fn candidates() {
         let show = |program, path| -> Vec<String> {
-            plan_candidates(program, path).iter().map(|path| path.display().to_string()).collect()
+            plan_candidates(program, path)
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect()
         };
         assert_eq!(show("sh", Some("/bin:/usr/bin")), ["/bin/sh", "/usr/bin/sh"]);
         assert_eq!(show("./a", Some("/bin")), ["./a"]);
@@ -85,7 +99,10 @@ mod tests {
     #[test]
     fn absence_and_refusal_differ() {
         let environment = ["PATH=/nonexistent:/etc".to_owned()];
-        assert_eq!(find("no-such-program", &environment).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(
+            find("no-such-program", &environment).unwrap_err().kind(),
+            Kind::NotFound
+        );
         assert_eq!(find("/etc", &environment).unwrap_err().kind(), Kind::NotExecutable);
     }
 }

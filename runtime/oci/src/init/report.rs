@@ -45,8 +45,22 @@ impl Report {
     /// A failure as a report.
     pub fn failure(error: &Error) -> Self {
         let mut message = error.chain();
-        message.truncate(message.char_indices().map(|(at, _)| at).take_while(|at| *at < LONGEST / 4).last().map_or(0, |at| at + 1));
-        Self::Failed { kind: error.kind(), message: if message.is_empty() { "failed".to_owned() } else { message } }
+        message.truncate(
+            message
+                .char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at < LONGEST / 4)
+                .last()
+                .map_or(0, |at| at + 1),
+        );
+        Self::Failed {
+            kind: error.kind(),
+            message: if message.is_empty() {
+                "failed".to_owned()
+            } else {
+                message
+            },
+        }
     }
 }
 
@@ -72,14 +86,18 @@ impl AsFd for Line {
 impl Line {
     /// Sends a report, with at most one descriptor.
     pub fn send(&self, report: &Report, fd: Option<BorrowedFd<'_>>) -> Result<()> {
-        let bytes = serde_json::to_vec(report).map_err(std::io::Error::other).step("write a report", "")?;
+        let bytes = serde_json::to_vec(report)
+            .map_err(std::io::Error::other)
+            .step("write a report", "")?;
         self.send_bytes(&bytes, fd)
     }
 
     /// Receives a report; `None` when every other end is closed (after execve, or death).
     pub fn receive(&self) -> Result<Option<(Report, Option<OwnedFd>)>> {
         let mut bytes = [0; LONGEST];
-        let Some((length, fd)) = self.receive_bytes(&mut bytes)? else { return Ok(None) };
+        let Some((length, fd)) = self.receive_bytes(&mut bytes)? else {
+            return Ok(None);
+        };
         let report = serde_json::from_slice(bytes.get(..length).unwrap_or_default())
             .map_err(std::io::Error::other)
             .step("read a report of the new process", "")?;

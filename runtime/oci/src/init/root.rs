@@ -37,7 +37,10 @@ pub fn build(plan: &Plan, prepared: &Prepared, cgroup: &Path) -> Result<()> {
     }
     let cwd = plan.process.process.cwd();
     match inside.find(cwd) {
-        Err(Errno::NOENT) => inside.make_directory(cwd, 0o755).map(drop).step("make working directory", cwd),
+        Err(Errno::NOENT) => inside
+            .make_directory(cwd, 0o755)
+            .map(drop)
+            .step("make working directory", cwd),
         _ => Ok(()),
     }
 }
@@ -45,7 +48,9 @@ pub fn build(plan: &Plan, prepared: &Prepared, cgroup: &Path) -> Result<()> {
 /// A /dev of the host is the host's affair.
 fn has_bound_dev(plan: &Plan) -> bool {
     use crate::spec::mounts::MountKind;
-    plan.mounts.iter().any(|mount| mount.destination == Path::new("/dev") && matches!(mount.kind, MountKind::Bind { .. }))
+    plan.mounts
+        .iter()
+        .any(|mount| mount.destination == Path::new("/dev") && matches!(mount.kind, MountKind::Bind { .. }))
 }
 
 /// Read-only paths, masks, and the root's own attributes: after this nothing is mounted any more.
@@ -54,7 +59,10 @@ pub fn seal(plan: &Plan, prepared: &Prepared) -> Result<()> {
     masks::make_readonly(inside, &plan.readonly)?;
     masks::mask(inside, &plan.masked)?;
     if plan.readonly_root {
-        let attr = MountAttr { set: u64::from(MOUNT_ATTR_RDONLY), ..MountAttr::default() };
+        let attr = MountAttr {
+            set: u64::from(MOUNT_ATTR_RDONLY),
+            ..MountAttr::default()
+        };
         change(prepared.root.as_fd(), &attr, Path::new("/"))?;
     }
     Ok(())
@@ -67,7 +75,8 @@ pub fn enter(plan: &Plan, prepared: &Prepared) -> Result<()> {
     pivot_root(".", ".").step("change root to", &plan.rootfs)?;
     fchdir(&host).step("enter", "the old root")?;
     // Unmounting must not travel to the host.
-    mount_change(".", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).step("make private", "the old root")?;
+    mount_change(".", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .step("make private", "the old root")?;
     unmount(".", UnmountFlags::DETACH).step("unmount", "the old root")?;
     chdir("/").step("enter", "/")?;
     apply_propagation(plan)
@@ -80,7 +89,11 @@ fn apply_propagation(plan: &Plan) -> Result<()> {
     }
     let root = open_directory("/")?;
     let recursive = !is_shared(plan.root_propagation);
-    let attr = MountAttr { propagation: plan.root_propagation, recursive, ..MountAttr::default() };
+    let attr = MountAttr {
+        propagation: plan.root_propagation,
+        recursive,
+        ..MountAttr::default()
+    };
     change(root.as_fd(), &attr, Path::new("/"))
 }
 

@@ -113,7 +113,10 @@ pub fn become_root() -> Result<()> {
 /// Makes a time namespace, sets its offsets while nobody is in it, and enters it.
 fn enter_time(offsets: &[(String, i64, u32)]) -> Result<()> {
     join::unshare(Kind::Time)?;
-    let text: String = offsets.iter().map(|(clock, seconds, nanoseconds)| format!("{clock} {seconds} {nanoseconds}\n")).collect();
+    let text: String = offsets
+        .iter()
+        .map(|(clock, seconds, nanoseconds)| format!("{clock} {seconds} {nanoseconds}\n"))
+        .collect();
     if !text.is_empty() {
         // Hidden processes cannot write to themselves in a user namespace.
         set_dumpable_behavior(DumpableBehavior::Dumpable).step("show the new process", "")?;
@@ -123,7 +126,11 @@ fn enter_time(offsets: &[(String, i64, u32)]) -> Result<()> {
     }
     let path = Path::new("/proc/self/ns/time_for_children");
     let fd = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open", path)?;
-    join::join(&[Joinable { kind: Kind::Time, path: path.to_owned(), fd }])
+    join::join(&[Joinable {
+        kind: Kind::Time,
+        path: path.to_owned(),
+        fd,
+    }])
 }
 
 /// The host's /proc, for what is written through it after the root has changed; it shows this process as itself.
@@ -153,7 +160,11 @@ fn set_up_console(birth: &Birth<'_>) -> Result<Option<Stdio>> {
 /// The terminal three times.
 pub fn stdio_of(terminal: OwnedFd) -> Result<Stdio> {
     let again = || terminal.try_clone().step("copy the terminal", "");
-    Ok(Stdio { stdin: again()?, stdout: again()?, stderr: terminal })
+    Ok(Stdio {
+        stdin: again()?,
+        stdout: again()?,
+        stderr: terminal,
+    })
 }
 
 fn set_names(plan: &Plan) -> Result<()> {

@@ -11,7 +11,10 @@ pub fn parse_home(passwd: &str, uid: u32) -> Option<&str> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let number = fields.nth(2)?;
-        (number.parse() == Ok(uid)).then(|| fields.nth(2)).flatten().filter(|home| !home.is_empty())
+        (number.parse() == Ok(uid))
+            .then(|| fields.nth(2))
+            .flatten()
+            .filter(|home| !home.is_empty())
     })
 }
 

@@ -51,7 +51,10 @@ pub fn assemble(policy: &Policy) -> Result<Vec<Instruction>> {
     let mut program = vec![statement(LOAD, ARCH)];
     program.extend(rest);
     if program.len() > LONGEST {
-        let reason = format!("makes a filter of {} instructions; the kernel takes {LONGEST}", program.len());
+        let reason = format!(
+            "makes a filter of {} instructions; the kernel takes {LONGEST}",
+            program.len()
+        );
         return Err(Error::spec("linux.seccomp", reason));
     }
     Ok(program)
@@ -93,7 +96,12 @@ fn search(ranges: &[Range<'_>], default: u32) -> Vec<Instruction> {
         _ => {
             let (low, high) = ranges.split_at(ranges.len() / 2);
             let first = high.first().map_or(0, |range| range.first);
-            branch(JUMP_GREATER_OR_EQUAL, first, search(high, default), search(low, default))
+            branch(
+                JUMP_GREATER_OR_EQUAL,
+                first,
+                search(high, default),
+                search(low, default),
+            )
         }
     }
 }
@@ -102,9 +110,19 @@ fn search(ranges: &[Range<'_>], default: u32) -> Vec<Instruction> {
 fn branch(test: u16, operand: u32, yes: Vec<Instruction>, no: Vec<Instruction>) -> Vec<Instruction> {
     let mut code = Vec::with_capacity(no.len() + yes.len() + 2);
     match u8::try_from(no.len()) {
-        Ok(over) => code.push(Instruction { code: test, if_true: over, if_false: 0, operand }),
+        Ok(over) => code.push(Instruction {
+            code: test,
+            if_true: over,
+            if_false: 0,
+            operand,
+        }),
         Err(_) => {
-            code.push(Instruction { code: test, if_true: 0, if_false: 1, operand });
+            code.push(Instruction {
+                code: test,
+                if_true: 0,
+                if_false: 1,
+                operand,
+            });
             code.push(statement(JUMP, u32::try_from(no.len()).unwrap_or(u32::MAX)));
         }
     }
@@ -197,9 +215,19 @@ fn halves(value: u64) -> (u32, u32) {
 }
 
 fn statement(code: u16, operand: u32) -> Instruction {
-    Instruction { code, if_true: 0, if_false: 0, operand }
+    Instruction {
+        code,
+        if_true: 0,
+        if_false: 0,
+        operand,
+    }
 }
 
 fn jump(code: u16, operand: u32, if_true: u8, if_false: u8) -> Instruction {
-    Instruction { code, if_true, if_false, operand }
+    Instruction {
+        code,
+        if_true,
+        if_false,
+        operand,
+    }
 }

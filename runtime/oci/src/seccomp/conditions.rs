@@ -52,7 +52,10 @@ impl Condition {
 pub fn plan_condition(argument: &LinuxSeccompArg) -> Result<Condition> {
     let index = u32::try_from(argument.index()).ok().filter(|index| *index < 6);
     let index = index.ok_or_else(|| {
-        Error::spec("linux.seccomp.syscalls.args", format!("index {} is not in 0..5", argument.index()))
+        Error::spec(
+            "linux.seccomp.syscalls.args",
+            format!("index {} is not in 0..5", argument.index()),
+        )
     })?;
     let (test, value) = match argument.op() {
         Operator::ScmpCmpNe => (Test::NotEqual, argument.value()),
@@ -61,7 +64,10 @@ pub fn plan_condition(argument: &LinuxSeccompArg) -> Result<Condition> {
         Operator::ScmpCmpEq => (Test::Equal { mask: u64::MAX }, argument.value()),
         Operator::ScmpCmpGe => (Test::GreaterOrEqual, argument.value()),
         Operator::ScmpCmpGt => (Test::Greater, argument.value()),
-        Operator::ScmpCmpMaskedEq => (Test::Equal { mask: argument.value() }, argument.value_two().unwrap_or(0)),
+        Operator::ScmpCmpMaskedEq => (
+            Test::Equal { mask: argument.value() },
+            argument.value_two().unwrap_or(0),
+        ),
     };
     Ok(Condition { index, test, value })
 }

@@ -20,7 +20,12 @@ pub fn run(program: &[Instruction], call: Call) -> u32 {
     }
     let (mut a, mut at) = (0_u32, 0_usize);
     loop {
-        let Instruction { code, if_true, if_false, operand } = program[at];
+        let Instruction {
+            code,
+            if_true,
+            if_false,
+            operand,
+        } = program[at];
         at += 1;
         let mut jump = |holds: bool| at += usize::from(if holds { if_true } else { if_false });
         match code {

@@ -37,10 +37,16 @@ impl Filter {
 /// Compiles a specification's `linux.seccomp`.
 pub fn compile(seccomp: &LinuxSeccomp) -> Result<Filter> {
     if seccomp.listener_path().is_some() {
-        return Err(Error::spec("linux.seccomp.listenerPath", "notification to another process is not supported"));
+        return Err(Error::spec(
+            "linux.seccomp.listenerPath",
+            "notification to another process is not supported",
+        ));
     }
     let policy = rules::plan_policy(seccomp)?;
-    Ok(Filter { program: bpf::assemble(&policy)?, flags: plan_flags(seccomp.flags().as_deref()) })
+    Ok(Filter {
+        program: bpf::assemble(&policy)?,
+        flags: plan_flags(seccomp.flags().as_deref()),
+    })
 }
 
 /// Without flags speculation is not mitigated, as runtimes have done since kernels stopped to by themselves.

@@ -15,7 +15,9 @@ const EPERM: u32 = 0x0005_0001;
 
 /// The meaning, straight from its definition.
 fn decide(policy: &Policy, call: Call) -> u32 {
-    let Some(arch) = policy.arches.iter().find(|arch| arch.audit == call.arch) else { return KILL_PROCESS };
+    let Some(arch) = policy.arches.iter().find(|arch| arch.audit == call.arch) else {
+        return KILL_PROCESS;
+    };
     if call.number >= 0x4000_0000 {
         return policy.default;
     }
@@ -28,7 +30,10 @@ fn decide(policy: &Policy, call: Call) -> u32 {
         Some(Verdict::Depends(list)) => list
             .iter()
             .find(|alternative| {
-                alternative.conditions.iter().all(|condition| condition.holds(call.arguments[condition.index as usize]))
+                alternative
+                    .conditions
+                    .iter()
+                    .all(|condition| condition.holds(call.arguments[condition.index as usize]))
             })
             .map_or(policy.default, |alternative| alternative.action),
     }
@@ -74,8 +79,13 @@ fn verdict() -> impl Strategy<Value = Verdict> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let arch = |audit: u32| {
-        (prop::collection::btree_map(0_u32..60, verdict(), 0..40), action())
-            .prop_map(move |(verdicts, beyond)| ArchPolicy { audit, verdicts, beyond })
+        (prop::collection::btree_map(0_u32..60, verdict(), 0..40), action()).prop_map(move |(verdicts, beyond)| {
+            ArchPolicy {
+                audit,
+                verdicts,
+                beyond,
+            }
+        })
     };
     (action(), arch(AMD64), prop::option::of(arch(I386))).prop_map(|(default, first, second)| Policy {
         default,
@@ -86,8 +96,11 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn call() -> impl Strategy<Value = Call> {
     let number = prop_oneof![4 => 0_u32..64, 1 => Just(u32::MAX), 1 => Just(0x4000_0001), 1 => any::<u32>()];
     let arch = prop_oneof![3 => Just(AMD64), 3 => Just(I386), 1 => any::<u32>()];
-    (number, arch, prop::array::uniform6(interesting()))
-        .prop_map(|(number, arch, arguments)| Call { number, arch, arguments })
+    (number, arch, prop::array::uniform6(interesting())).prop_map(|(number, arch, arguments)| Call {
+        number,
+        arch,
+        arguments,
+    })
 }
 
 proptest! {
@@ -103,7 +116,11 @@ proptest! {
 }
 
 fn amd64(name: &str, arguments: [u64; 6]) -> Call {
-    Call { number: x86_64::Sysno::from_str(name).unwrap().id() as u32, arch: AMD64, arguments }
+    Call {
+        number: x86_64::Sysno::from_str(name).unwrap().id() as u32,
+        arch: AMD64,
+        arguments,
+    }
 }
 
 #[test]
@@ -133,9 +150,22 @@ fn the_default_profile_on_known_calls() {
         ("io_uring_setup", first(0), EPERM, EPERM),
     ] {
         let call = amd64(name, arguments);
-        assert_eq!((run(&plain, call), run(&admin, call)), (unprivileged, with_admin), "{name} {arguments:x?}");
+        assert_eq!(
+            (run(&plain, call), run(&admin, call)),
+            (unprivileged, with_admin),
+            "{name} {arguments:x?}"
+        );
     }
-    let strange = |number: u32, arch: u32| run(&plain, Call { number, arch, arguments: [0; 6] });
+    let strange = |number: u32, arch: u32| {
+        run(
+            &plain,
+            Call {
+                number,
+                arch,
+                arguments: [0; 6],
+            },
+        )
+    };
     assert_eq!(strange(9999, AMD64), ENOSYS);
     assert_eq!(strange(0x4000_0000, AMD64), EPERM);
     assert_eq!(strange(x86::Sysno::read.id() as u32, I386), ALLOW);
@@ -154,7 +184,11 @@ fn the_default_profile_call_by_call() {
         for arch in [AMD64, I386] {
             for number in (0..520).chain([u32::MAX, 0x4000_0000]) {
                 for first in [0, 1, 38, 40, 0x1000_0000, 0xffff_ffff] {
-                    let call = Call { number, arch, arguments: [first, 0, 0, 0, 0, 0] };
+                    let call = Call {
+                        number,
+                        arch,
+                        arguments: [first, 0, 0, 0, 0, 0],
+                    };
                     assert_eq!(run(&program, call), decide(&policy, call), "{capability} {call:?}");
                 }
             }

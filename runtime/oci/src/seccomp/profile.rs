@@ -2,7 +2,6 @@
 //!
 //! A table of facts: names of calls, conditions on their arguments, and the capabilities that open more.
 
-
 use crate::spec::capabilities::named;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -88,7 +87,13 @@ const PROCESSES: &[&str] = &[
 ];
 
 /// Everyone: other processes of the same user (harmless since Linux 4.8), and what only x86 has.
-const OTHERS: &[&str] = &["process_vm_readv", "process_vm_writev", "ptrace", "arch_prctl", "modify_ldt"];
+const OTHERS: &[&str] = &[
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "arch_prctl",
+    "modify_ldt",
+];
 
 /// Further calls by capability.
 #[rustfmt::skip]
@@ -132,13 +137,21 @@ const AF_VSOCK: u64 = 40;
 pub fn default_profile(capabilities: u64) -> Result<LinuxSeccomp, OciSpecError> {
     let has = |name: &str| named(name).is_some_and(|mask| capabilities & mask != 0);
     let mut rules = vec![
-        allow([FILES, MEMORY, EVENTS, SOCKETS, IDENTITY, PROCESSES, OTHERS].concat().as_slice(), &[])?,
+        allow(
+            [FILES, MEMORY, EVENTS, SOCKETS, IDENTITY, PROCESSES, OTHERS]
+                .concat()
+                .as_slice(),
+            &[],
+        )?,
         allow(&["socket"], &[argument(0, Operator::ScmpCmpLt, AF_ALG, 0)?])?,
         allow(&["socket"], &[argument(0, Operator::ScmpCmpEq, AF_ALG + 1, 0)?])?,
         allow(&["socket"], &[argument(0, Operator::ScmpCmpGt, AF_VSOCK, 0)?])?,
     ];
     for domain in PERSONALITIES {
-        rules.push(allow(&["personality"], &[argument(0, Operator::ScmpCmpEq, domain, 0)?])?);
+        rules.push(allow(
+            &["personality"],
+            &[argument(0, Operator::ScmpCmpEq, domain, 0)?],
+        )?);
     }
     for (capability, calls) in BY_CAPABILITY {
         if has(capability) {
@@ -146,9 +159,14 @@ pub fn default_profile(capabilities: u64) -> Result<LinuxSeccomp, OciSpecError> 
         }
     }
     if !has("CAP_SYS_ADMIN") {
-        rules.push(allow(&["clone"], &[argument(0, Operator::ScmpCmpMaskedEq, CLONE_NAMESPACES, 0)?])?);
+        rules.push(allow(
+            &["clone"],
+            &[argument(0, Operator::ScmpCmpMaskedEq, CLONE_NAMESPACES, 0)?],
+        )?);
         // Its flags are behind a pointer that a filter cannot follow; told "not there", programs fall back to clone.
-        let refuse = LinuxSyscallBuilder::default().names(["clone3".to_owned()]).action(Action::ScmpActErrno);
+        let refuse = LinuxSyscallBuilder::default()
+            .names(["clone3".to_owned()])
+            .action(Action::ScmpActErrno);
         rules.push(refuse.errno_ret(38_u32).build()?);
     }
     LinuxSeccompBuilder::default()
@@ -162,9 +180,18 @@ pub fn default_profile(capabilities: u64) -> Result<LinuxSeccomp, OciSpecError> 
 fn allow(names: &[&str], arguments: &[LinuxSeccompArg]) -> Result<LinuxSyscall, OciSpecError> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let rule = LinuxSyscallBuilder::default().names(names).action(Action::ScmpActAllow);
-    if arguments.is_empty() { rule.build() } else { rule.args(arguments).build() }
+    if arguments.is_empty() {
+        rule.build()
+    } else {
+        rule.args(arguments).build()
+    }
 }
 
 fn argument(index: usize, operator: Operator, value: u64, second: u64) -> Result<LinuxSeccompArg, OciSpecError> {
-    LinuxSeccompArgBuilder::default().index(index).op(operator).value(value).value_two(second).build()
+    LinuxSeccompArgBuilder::default()
+        .index(index)
+        .op(operator)
+        .value(value)
+        .value_two(second)
+        .build()
 }

@@ -82,7 +82,10 @@ impl Table {
 /// Sorts a specification's rules.
 pub fn plan_policy(seccomp: &LinuxSeccomp) -> Result<Policy> {
     let default = plan_action(seccomp.default_action(), seccomp.default_errno_ret())?;
-    let mut policy = Policy { default, arches: Vec::new() };
+    let mut policy = Policy {
+        default,
+        arches: Vec::new(),
+    };
     for table in plan_tables(seccomp.architectures().as_deref().unwrap_or_default()) {
         let mut verdicts = BTreeMap::new();
         let mut last = 0;
@@ -93,7 +96,11 @@ pub fn plan_policy(seccomp: &LinuxSeccomp) -> Result<Policy> {
         }
         let beyond = if is_refusal(default) { ENOSYS } else { default };
         verdicts.entry(last).or_insert(Verdict::Always(default));
-        policy.arches.push(ArchPolicy { audit: table.audit(), verdicts, beyond });
+        policy.arches.push(ArchPolicy {
+            audit: table.audit(),
+            verdicts,
+            beyond,
+        });
     }
     Ok(policy)
 }
@@ -136,16 +143,27 @@ fn add_rule(verdicts: &mut BTreeMap<u32, Verdict>, rule: &LinuxSyscall, numbers:
 /// Conditions on different arguments must all hold. A rule with two on the same argument means either, as libseccomp's
 /// users have come to rely on: each of its conditions stands alone.
 fn plan_alternatives(rule: &LinuxSyscall, action: u32) -> Result<Vec<Alternative>> {
-    let conditions = rule.args().iter().flatten().map(plan_condition).collect::<Result<Vec<_>>>()?;
-    let is_repeated = conditions
+    let conditions = rule
+        .args()
         .iter()
-        .enumerate()
-        .any(|(at, condition)| conditions.iter().take(at).any(|earlier| earlier.index == condition.index));
+        .flatten()
+        .map(plan_condition)
+        .collect::<Result<Vec<_>>>()?;
+    let is_repeated = conditions.iter().enumerate().any(|(at, condition)| {
+        conditions
+            .iter()
+            .take(at)
+            .any(|earlier| earlier.index == condition.index)
+    });
     Ok(match conditions.as_slice() {
         [] => Vec::new(),
-        _ if is_repeated => {
-            conditions.into_iter().map(|condition| Alternative { conditions: vec![condition], action }).collect()
-        }
+        _ if is_repeated => conditions
+            .into_iter()
+            .map(|condition| Alternative {
+                conditions: vec![condition],
+                action,
+            })
+            .collect(),
         _ => vec![Alternative { conditions, action }],
     })
 }
@@ -195,7 +213,10 @@ mod tests {
 
     #[test]
     fn a_rule_without_conditions_wins() {
-        for order in [["", r#","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]"#], [r#","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]"#, ""]] {
+        for order in [
+            ["", r#","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]"#],
+            [r#","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]"#, ""],
+        ] {
             let json = format!(
                 r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{{"names":["read"],"action":"SCMP_ACT_ALLOW"{}}},{{"names":["read"],"action":"SCMP_ACT_ALLOW"{}}}]}}"#,
                 order[0], order[1]

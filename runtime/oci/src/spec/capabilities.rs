@@ -22,7 +22,9 @@ pub struct CapabilitySets {
 
 /// The masks a specification asks for, without those outside `available` (the kernel has none such to give).
 pub fn plan_capabilities(wanted: Option<&LinuxCapabilities>, available: u64) -> CapabilitySets {
-    let Some(wanted) = wanted else { return CapabilitySets::default() };
+    let Some(wanted) = wanted else {
+        return CapabilitySets::default();
+    };
     let permitted = mask(wanted.permitted().as_ref()) & available;
     let inheritable = mask(wanted.inheritable().as_ref()) & available;
     CapabilitySets {
@@ -35,7 +37,9 @@ pub fn plan_capabilities(wanted: Option<&LinuxCapabilities>, available: u64) -> 
 }
 
 fn mask(set: Option<&Capabilities>) -> u64 {
-    set.into_iter().flatten().fold(0, |mask, capability| mask | 1 << number(*capability))
+    set.into_iter()
+        .flatten()
+        .fold(0, |mask, capability| mask | 1 << number(*capability))
 }
 
 /// The kernel's number of a capability (capabilities(7), `linux/capability.h`).

@@ -50,17 +50,24 @@ pub fn plan_devices(devices: &[LinuxDevice]) -> Result<Vec<DevicePlan>> {
 }
 
 fn defaults() -> Vec<DevicePlan> {
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
-        .map(|(name, major, minor)| DevicePlan {
-            path: Path::new("/dev").join(name),
-            kind: FileType::CharacterDevice,
-            major,
-            minor,
-            mode: 0o666,
-            uid: 0,
-            gid: 0,
-        })
-        .to_vec()
+    [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ]
+    .map(|(name, major, minor)| DevicePlan {
+        path: Path::new("/dev").join(name),
+        kind: FileType::CharacterDevice,
+        major,
+        minor,
+        mode: 0o666,
+        uid: 0,
+        gid: 0,
+    })
+    .to_vec()
 }
 
 fn plan_device(device: &LinuxDevice) -> Result<DevicePlan> {
@@ -101,7 +108,8 @@ mod tests {
         assert_eq!(planned.len(), 7);
         assert_eq!((planned[0].mode, planned[0].uid), (0o600, 5));
         assert_eq!(planned[6].path, Path::new("/dev/kvm"));
-        let bad = serde_json::from_str::<Vec<LinuxDevice>>(r#"[{"path":"/dev/x","type":"c","major":-1,"minor":0}]"#).unwrap();
+        let bad =
+            serde_json::from_str::<Vec<LinuxDevice>>(r#"[{"path":"/dev/x","type":"c","major":-1,"minor":0}]"#).unwrap();
         assert!(plan_devices(&bad).is_err());
     }
 }

@@ -20,8 +20,14 @@ pub fn load(bundle: &Path) -> Result<Plan> {
 pub fn read(path: &Path) -> Result<Spec> {
     let length = fs::metadata(path).step("read", path)?.len();
     if length > LONGEST {
-        return Err(Error::spec("", format!("is {length} bytes long; at most {LONGEST} are read")));
+        return Err(Error::spec(
+            "",
+            format!("is {length} bytes long; at most {LONGEST} are read"),
+        ));
     }
     let bytes = fs::read(path).step("read", path)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -94,7 +94,9 @@ fn parse_one(parsed: &mut MountOptions, option: &str) {
         "idmap" => parsed.idmap = Idmap::Mount,
         "ridmap" => parsed.idmap = Idmap::Tree,
         _ => {
-            let recursive = option.strip_prefix('r').is_some_and(|rest| apply_attribute(&mut parsed.tree_attr, rest));
+            let recursive = option
+                .strip_prefix('r')
+                .is_some_and(|rest| apply_attribute(&mut parsed.tree_attr, rest));
             if !recursive && !apply_attribute(&mut parsed.attr, option) {
                 parsed.data.push(data(option));
             }
@@ -168,7 +170,10 @@ mod tests {
     fn options_are_sorted() {
         let parsed = parse_mount_options(&["rbind", "ro", "nosuid", "rprivate", "rslave"]);
         assert!(parsed.bind && parsed.recursive_bind && parsed.data.is_empty());
-        assert_eq!(parsed.attr.set, u64::from(raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID));
+        assert_eq!(
+            parsed.attr.set,
+            u64::from(raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID)
+        );
         assert_eq!(parsed.propagation, [(PRIVATE, true), (SLAVE, true)]);
     }
 
@@ -176,13 +181,22 @@ mod tests {
     fn the_last_of_two_opposites_wins() {
         let parsed = parse_mount_options(&["ro", "rw", "noatime", "strictatime"]);
         assert_eq!(parsed.attr.set, u64::from(raw::MOUNT_ATTR_STRICTATIME));
-        assert_eq!(parsed.attr.clear, u64::from(raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR__ATIME));
+        assert_eq!(
+            parsed.attr.clear,
+            u64::from(raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR__ATIME)
+        );
     }
 
     #[test]
     fn recursive_words_are_not_taken_for_data_or_relatime() {
         let parsed = parse_mount_options(&["rro", "rnosuid", "relatime", "rnoatime"]);
-        assert_eq!(parsed.attr, AttrChange { set: 0, clear: u64::from(raw::MOUNT_ATTR__ATIME) });
+        assert_eq!(
+            parsed.attr,
+            AttrChange {
+                set: 0,
+                clear: u64::from(raw::MOUNT_ATTR__ATIME)
+            }
+        );
         let tree = u64::from(raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NOATIME);
         assert_eq!(parsed.tree_attr.set, tree);
     }
@@ -190,8 +204,17 @@ mod tests {
     #[test]
     fn the_rest_is_the_file_systems() {
         let parsed = parse_mount_options(&["size=65536k", "mode=755", "newinstance", "x=a=b"]);
-        let expected = [("size", Some("65536k")), ("mode", Some("755")), ("newinstance", None), ("x", Some("a=b"))];
-        let got: Vec<_> = parsed.data.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        let expected = [
+            ("size", Some("65536k")),
+            ("mode", Some("755")),
+            ("newinstance", None),
+            ("x", Some("a=b")),
+        ];
+        let got: Vec<_> = parsed
+            .data
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_deref()))
+            .collect();
         assert_eq!(got, expected);
     }
 }

@@ -64,7 +64,11 @@ pub fn plan_mounts(
     bundle: &Path,
     container_ids: Option<(&[LinuxIdMapping], &[LinuxIdMapping])>,
 ) -> Result<Vec<MountPlan>> {
-    mounts.iter().enumerate().map(|(index, mount)| plan_mount(index, mount, bundle, container_ids)).collect()
+    mounts
+        .iter()
+        .enumerate()
+        .map(|(index, mount)| plan_mount(index, mount, bundle, container_ids))
+        .collect()
 }
 
 fn plan_mount(
@@ -85,7 +89,10 @@ fn plan_mount(
     if !options.data.is_empty() && matches!(kind, MountKind::Bind { .. } | MountKind::Cgroup) {
         let names: Vec<_> = options.data.iter().map(|(key, _)| key.as_str()).collect();
         if matches!(kind, MountKind::Bind { .. }) {
-            return Err(Error::spec(format!("{member}.options"), format!("unknown for a bind mount: {}", names.join(", "))));
+            return Err(Error::spec(
+                format!("{member}.options"),
+                format!("unknown for a bind mount: {}", names.join(", ")),
+            ));
         }
     }
     check_proc(&member, &destination, &kind)?;
@@ -103,19 +110,34 @@ fn plan_mount(
 fn plan_kind(member: &str, mount: &Mount, options: &MountOptions, bundle: &Path) -> Result<MountKind> {
     let fstype = mount.typ().as_deref().unwrap_or_default();
     if options.bind || fstype == "bind" {
-        let source = mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
+        let source = mount
+            .source()
+            .as_deref()
+            .filter(|source| !source.as_os_str().is_empty());
         let source = source.ok_or_else(|| Error::spec(format!("{member}.source"), "a bind mount needs one"))?;
-        return Ok(MountKind::Bind { source: bundle.join(source), recursive: options.recursive_bind });
+        return Ok(MountKind::Bind {
+            source: bundle.join(source),
+            recursive: options.recursive_bind,
+        });
     }
     match fstype {
-        "" | "none" => Err(Error::spec(format!("{member}.type"), "is missing, and no option says bind or rbind")),
+        "" | "none" => Err(Error::spec(
+            format!("{member}.type"),
+            "is missing, and no option says bind or rbind",
+        )),
         "cgroup" | "cgroup2" => Ok(MountKind::Cgroup),
-        other if other.contains('/') || other.contains('\0') => {
-            Err(Error::spec(format!("{member}.type"), format!("{other} is no file system's name")))
-        }
+        other if other.contains('/') || other.contains('\0') => Err(Error::spec(
+            format!("{member}.type"),
+            format!("{other} is no file system's name"),
+        )),
         other => Ok(MountKind::FileSystem {
             fstype: other.to_owned(),
-            source: mount.source().as_deref().unwrap_or(Path::new(other)).to_string_lossy().into_owned(),
+            source: mount
+                .source()
+                .as_deref()
+                .unwrap_or(Path::new(other))
+                .to_string_lossy()
+                .into_owned(),
             data: options.data.clone(),
         }),
     }
@@ -131,12 +153,20 @@ fn plan_idmap(
     let gids = mount.gid_mappings().as_deref().unwrap_or_default();
     let (uids, gids) = match (uids.is_empty(), gids.is_empty(), options.idmap) {
         (true, true, Idmap::No) => return Ok(None),
-        (true, true, _) => container_ids
-            .ok_or_else(|| Error::spec(member, "idmap needs mappings: the container has no user namespace of its own"))?,
+        (true, true, _) => container_ids.ok_or_else(|| {
+            Error::spec(
+                member,
+                "idmap needs mappings: the container has no user namespace of its own",
+            )
+        })?,
         (false, false, _) => (uids, gids),
         _ => return Err(Error::spec(member, "uidMappings and gidMappings come together")),
     };
-    Ok(Some(IdmapPlan { uids: uids.to_vec(), gids: gids.to_vec(), recursive: options.idmap == Idmap::Tree }))
+    Ok(Some(IdmapPlan {
+        uids: uids.to_vec(),
+        gids: gids.to_vec(),
+        recursive: options.idmap == Idmap::Tree,
+    }))
 }
 
 /// The same path without `.`, `..` and double slashes, absolute; `None` for the root itself.
@@ -170,7 +200,9 @@ fn check_proc(member: &str, destination: &Path, kind: &MountKind) -> Result<()> 
         "sys/kernel/ns_last_pid",
         "sys/crypto/fips_enabled",
     ];
-    let Ok(below) = destination.strip_prefix("/proc") else { return Ok(()) };
+    let Ok(below) = destination.strip_prefix("/proc") else {
+        return Ok(());
+    };
     let is_proc = matches!(kind, MountKind::FileSystem { fstype, .. } if fstype == "proc");
     let is_bind = matches!(kind, MountKind::Bind { .. });
     let allowed = if below.as_os_str().is_empty() {
@@ -182,7 +214,10 @@ fn check_proc(member: &str, destination: &Path, kind: &MountKind) -> Result<()> 
     if allowed {
         return Ok(());
     }
-    Err(Error::spec(format!("{member}.destination"), format!("{} cannot be mounted inside /proc", destination.display())))
+    Err(Error::spec(
+        format!("{member}.destination"),
+        format!("{} cannot be mounted inside /proc", destination.display()),
+    ))
 }
 
 #[cfg(test)]
@@ -198,13 +233,36 @@ mod tests {
     fn kinds() {
         let bind = plan(r#"{"destination":"/a/../x//y","source":"data","options":["rbind","ro"]}"#).unwrap();
         assert_eq!(bind.destination, Path::new("/x/y"));
-        assert_eq!(bind.kind, MountKind::Bind { source: "/b/data".into(), recursive: true });
+        assert_eq!(
+            bind.kind,
+            MountKind::Bind {
+                source: "/b/data".into(),
+                recursive: true
+            }
+        );
         let typed = plan(r#"{"destination":"/x","type":"bind","source":"/s"}"#).unwrap();
-        assert_eq!(typed.kind, MountKind::Bind { source: "/s".into(), recursive: false });
-        let tmpfs = plan(r#"{"destination":"/t","type":"tmpfs","source":"shm","options":["size=1k","nodev"]}"#).unwrap();
+        assert_eq!(
+            typed.kind,
+            MountKind::Bind {
+                source: "/s".into(),
+                recursive: false
+            }
+        );
+        let tmpfs =
+            plan(r#"{"destination":"/t","type":"tmpfs","source":"shm","options":["size=1k","nodev"]}"#).unwrap();
         let data = vec![("size".to_owned(), Some("1k".to_owned()))];
-        assert_eq!(tmpfs.kind, MountKind::FileSystem { fstype: "tmpfs".into(), source: "shm".into(), data });
-        assert_eq!(plan(r#"{"destination":"/c","type":"cgroup"}"#).unwrap().kind, MountKind::Cgroup);
+        assert_eq!(
+            tmpfs.kind,
+            MountKind::FileSystem {
+                fstype: "tmpfs".into(),
+                source: "shm".into(),
+                data
+            }
+        );
+        assert_eq!(
+            plan(r#"{"destination":"/c","type":"cgroup"}"#).unwrap().kind,
+            MountKind::Cgroup
+        );
     }
 
     #[test]
@@ -213,10 +271,19 @@ mod tests {
             (r#"{"destination":"/","type":"tmpfs"}"#, "destination"),
             (r#"{"destination":"/x"}"#, "type: is missing"),
             (r#"{"destination":"/x","options":["bind"]}"#, "source"),
-            (r#"{"destination":"/x","source":"/s","options":["bind","size=1"]}"#, "unknown for a bind mount: size"),
-            (r#"{"destination":"/x","source":"/s","options":["bind","idmap"]}"#, "no user namespace"),
+            (
+                r#"{"destination":"/x","source":"/s","options":["bind","size=1"]}"#,
+                "unknown for a bind mount: size",
+            ),
+            (
+                r#"{"destination":"/x","source":"/s","options":["bind","idmap"]}"#,
+                "no user namespace",
+            ),
             (r#"{"destination":"/proc","type":"tmpfs"}"#, "inside /proc"),
-            (r#"{"destination":"/proc/self/attr","source":"/s","options":["bind"]}"#, "inside /proc"),
+            (
+                r#"{"destination":"/proc/self/attr","source":"/s","options":["bind"]}"#,
+                "inside /proc",
+            ),
             (r#"{"destination":"/x/../proc/sys","type":"tmpfs"}"#, "inside /proc"),
         ] {
             let error = plan(json).unwrap_err().to_string();

@@ -26,13 +26,19 @@ impl NamespacePlan {
 
     /// Where the joined one is.
     pub fn path(&self, kind: Kind) -> Option<&Path> {
-        self.joined.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.as_path())
+        self.joined
+            .iter()
+            .find(|(joined, _)| *joined == kind)
+            .map(|(_, path)| path.as_path())
     }
 
     /// Flags for clone3. The cgroup namespace is not among them: the kernel would root it at the parent's cgroup, not at
     /// the one the child is born in. The time namespace neither: its offsets are fixed before it is entered.
     pub fn clone_flags(&self) -> u64 {
-        self.new.iter().filter(|kind| !matches!(kind, Kind::Cgroup | Kind::Time)).fold(0, |flags, kind| flags | flag(*kind))
+        self.new
+            .iter()
+            .filter(|kind| !matches!(kind, Kind::Cgroup | Kind::Time))
+            .fold(0, |flags, kind| flags | flag(*kind))
     }
 
     /// Whether an intermediate process must join namespaces before the container's first process is made: a joined
@@ -83,7 +89,8 @@ mod tests {
 
     #[test]
     fn new_and_joined() {
-        let plan = plan(r#"[{"type":"mount"},{"type":"pid"},{"type":"cgroup"},{"type":"network","path":"/run/n"}]"#).unwrap();
+        let plan =
+            plan(r#"[{"type":"mount"},{"type":"pid"},{"type":"cgroup"},{"type":"network","path":"/run/n"}]"#).unwrap();
         assert_eq!(plan.clone_flags(), 0x0002_0000 | 0x2000_0000);
         assert!(plan.has(Kind::Network) && !plan.has(Kind::User) && !plan.needs_stage());
     }
@@ -93,7 +100,10 @@ mod tests {
         let cases = [
             (r#"[{"type":"mount"},{"type":"pid","path":"/p"}]"#, true),
             (r#"[{"type":"mount"},{"type":"user","path":"/p"}]"#, true),
-            (r#"[{"type":"mount"},{"type":"user"},{"type":"network","path":"/p"}]"#, true),
+            (
+                r#"[{"type":"mount"},{"type":"user"},{"type":"network","path":"/p"}]"#,
+                true,
+            ),
             (r#"[{"type":"mount"},{"type":"user"},{"type":"network"}]"#, false),
         ];
         for (json, expected) in cases {

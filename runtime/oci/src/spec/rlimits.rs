@@ -26,8 +26,15 @@ pub fn plan_rlimits(limits: &[PosixRlimit]) -> Result<Vec<Limit>> {
         if limit.soft() > limit.hard() {
             return Err(Error::spec("process.rlimits", format!("{name}: soft is above hard")));
         }
-        let value = Rlimit { current: finite(limit.soft()), maximum: finite(limit.hard()) };
-        planned.push(Limit { resource: resource(limit.typ()), value, name });
+        let value = Rlimit {
+            current: finite(limit.soft()),
+            maximum: finite(limit.hard()),
+        };
+        planned.push(Limit {
+            resource: resource(limit.typ()),
+            value,
+            name,
+        });
     }
     Ok(planned)
 }

@@ -14,7 +14,10 @@ pub fn plan_sysctls(settings: &HashMap<String, String>, namespaces: &NamespacePl
             return Err(Error::spec(format!("linux.sysctl.{key}"), "is no setting's name"));
         }
         let owner = owner(&path).ok_or_else(|| {
-            Error::spec(format!("linux.sysctl.{key}"), "does not belong to a namespace and would change the host")
+            Error::spec(
+                format!("linux.sysctl.{key}"),
+                "does not belong to a namespace and would change the host",
+            )
         })?;
         if !namespaces.has(owner) {
             let reason = format!("would change the host: the container has no {owner} namespace of its own");
@@ -69,7 +72,10 @@ mod tests {
     use super::*;
 
     fn plan(key: &str) -> Result<Vec<(String, String)>> {
-        let namespaces = NamespacePlan { new: vec![Kind::Mount, Kind::Network, Kind::Ipc], joined: vec![] };
+        let namespaces = NamespacePlan {
+            new: vec![Kind::Mount, Kind::Network, Kind::Ipc],
+            joined: vec![],
+        };
         plan_sysctls(&HashMap::from([(key.to_owned(), "1".to_owned())]), &namespaces)
     }
 
@@ -77,8 +83,14 @@ mod tests {
     fn only_settings_of_own_namespaces() {
         for (key, expected) in [
             ("net.ipv4.ip_forward", Some("net/ipv4/ip_forward")),
-            ("net/ipv4/conf/eth0.1/forwarding", Some("net/ipv4/conf/eth0.1/forwarding")),
-            ("net.ipv4.conf.eth0/1.forwarding", Some("net/ipv4/conf/eth0.1/forwarding")),
+            (
+                "net/ipv4/conf/eth0.1/forwarding",
+                Some("net/ipv4/conf/eth0.1/forwarding"),
+            ),
+            (
+                "net.ipv4.conf.eth0/1.forwarding",
+                Some("net/ipv4/conf/eth0.1/forwarding"),
+            ),
             ("kernel.shmmax", Some("kernel/shmmax")),
             ("fs.mqueue.queues_max", Some("fs/mqueue/queues_max")),
             ("kernel.hostname", None),

@@ -82,14 +82,19 @@ pub fn plan(spec: Spec, bundle: &Path) -> Result<Plan> {
     refuse_unsupported(&linux)?;
     let namespaces = plan_namespaces(linux.namespaces().as_deref().unwrap_or_default())?;
     let (uid_mappings, gid_mappings) = plan_id_mappings(&linux, &namespaces)?;
-    let ids = namespaces.is_new(Kind::User).then_some((uid_mappings.as_slice(), gid_mappings.as_slice()));
+    let ids = namespaces
+        .is_new(Kind::User)
+        .then_some((uid_mappings.as_slice(), gid_mappings.as_slice()));
     let mounts = plan_mounts(spec.mounts().as_deref().unwrap_or_default(), bundle, ids)?;
     check_names(&spec, &namespaces)?;
     let sysctls = match linux.sysctl() {
         Some(settings) => plan_sysctls(settings, &namespaces)?,
         None => Vec::new(),
     };
-    let process = spec.process().clone().ok_or_else(|| Error::spec("process", "is missing"))?;
+    let process = spec
+        .process()
+        .clone()
+        .ok_or_else(|| Error::spec("process", "is missing"))?;
     let process = plan_process(process, &spec)?;
     let resources = linux.resources().clone().unwrap_or_else(no_resources);
     Ok(Plan {
@@ -108,10 +113,13 @@ pub fn plan(spec: Spec, bundle: &Path) -> Result<Plan> {
         cgroup: plan_cgroup_path(linux.cgroups_path().as_deref())?,
         cgroup_files: files::plan_files(&resources)?,
         device_rules: devices::plan_rules(resources.devices().as_deref().unwrap_or_default())?,
-        personality: linux.personality().as_ref().map(|personality| match personality.domain() {
-            LinuxPersonalityDomain::PerLinux => 0,
-            LinuxPersonalityDomain::PerLinux32 => 8,
-        }),
+        personality: linux
+            .personality()
+            .as_ref()
+            .map(|personality| match personality.domain() {
+                LinuxPersonalityDomain::PerLinux => 0,
+                LinuxPersonalityDomain::PerLinux32 => 8,
+            }),
         process,
         bundle: bundle.to_owned(),
         spec,
@@ -139,7 +147,12 @@ pub fn plan_process(process: Process, spec: &Spec) -> Result<ProcessPlan> {
     if let Some(bad) = texts.into_iter().find(|text| text.contains('\0')) {
         return Err(Error::spec("process", format!("{bad:?} contains a NUL")));
     }
-    if let Some(bad) = process.env().iter().flatten().find(|entry| entry.find('=').unwrap_or(0) == 0) {
+    if let Some(bad) = process
+        .env()
+        .iter()
+        .flatten()
+        .find(|entry| entry.find('=').unwrap_or(0) == 0)
+    {
         return Err(Error::spec("process.env", format!("{bad:?} is not NAME=VALUE")));
     }
     for (member, value) in [
@@ -147,28 +160,44 @@ pub fn plan_process(process: Process, spec: &Spec) -> Result<ProcessPlan> {
         ("process.selinuxLabel", process.selinux_label().as_deref()),
     ] {
         if value.is_some_and(|value| !value.is_empty() && value != "unconfined") {
-            return Err(Error::spec(member, "is not supported: this kernel has no such security module for containers"));
+            return Err(Error::spec(
+                member,
+                "is not supported: this kernel has no such security module for containers",
+            ));
         }
     }
     if let Some(score) = process.oom_score_adj().filter(|score| !(-1000..=1000).contains(score)) {
-        return Err(Error::spec("process.oomScoreAdj", format!("{score} is not in -1000..1000")));
+        return Err(Error::spec(
+            "process.oomScoreAdj",
+            format!("{score} is not in -1000..1000"),
+        ));
     }
     let rlimits = plan_rlimits(process.rlimits().as_deref().unwrap_or_default())?;
     let capabilities = plan_capabilities(process.capabilities().as_ref(), u64::MAX);
     let filter = plan_filter(spec, capabilities)?;
-    Ok(ProcessPlan { process, args, rlimits, capabilities, filter })
+    Ok(ProcessPlan {
+        process,
+        args,
+        rlimits,
+        capabilities,
+        filter,
+    })
 }
 
 fn plan_filter(spec: &Spec, capabilities: CapabilitySets) -> Result<Option<Filter>> {
     let given = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    let word = spec.annotations().as_ref().and_then(|annotations| annotations.get(SECCOMP_ANNOTATION));
+    let word = spec
+        .annotations()
+        .as_ref()
+        .and_then(|annotations| annotations.get(SECCOMP_ANNOTATION));
     match (given, word.map(String::as_str)) {
         (Some(given), _) => seccomp::compile(given).map(Some),
         (None, None | Some("unconfined")) => Ok(None),
         (None, Some("default")) => seccomp::default_filter(capabilities.bounding).map(Some),
-        (None, Some(other)) => {
-            Err(Error::spec(format!("annotations.{SECCOMP_ANNOTATION}"), format!("{other} is not default or unconfined")))
-        }
+        (None, Some(other)) => Err(Error::spec(
+            format!("annotations.{SECCOMP_ANNOTATION}"),
+            format!("{other} is not default or unconfined"),
+        )),
     }
 }
 
@@ -192,7 +221,10 @@ fn refuse_unsupported(linux: &Linux) -> Result<()> {
         return Err(Error::spec("linux.memoryPolicy", "is not supported"));
     }
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(Error::spec("linux.netDevices", "is not supported: the engine moves network devices"));
+        return Err(Error::spec(
+            "linux.netDevices",
+            "is not supported: the engine moves network devices",
+        ));
     }
     Ok(())
 }
@@ -202,19 +234,30 @@ fn plan_id_mappings(linux: &Linux, namespaces: &NamespacePlan) -> Result<(Vec<Li
     let gids = linux.gid_mappings().clone().unwrap_or_default();
     let given = !uids.is_empty() || !gids.is_empty();
     if namespaces.is_new(Kind::User) && (uids.is_empty() || gids.is_empty()) {
-        return Err(Error::spec("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings"));
+        return Err(Error::spec(
+            "linux.uidMappings",
+            "a new user namespace needs uidMappings and gidMappings",
+        ));
     }
     if given && !namespaces.has(Kind::User) {
-        return Err(Error::spec("linux.uidMappings", "without a user namespace ids cannot be mapped"));
+        return Err(Error::spec(
+            "linux.uidMappings",
+            "without a user namespace ids cannot be mapped",
+        ));
     }
     Ok((uids, gids))
 }
 
 fn check_names(spec: &Spec, namespaces: &NamespacePlan) -> Result<()> {
     for (member, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
-        let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else { continue };
+        let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else {
+            continue;
+        };
         if !namespaces.has(Kind::Uts) {
-            return Err(Error::spec(member, "without a uts namespace it would change the host's"));
+            return Err(Error::spec(
+                member,
+                "without a uts namespace it would change the host's",
+            ));
         }
         if value.len() > 64 {
             return Err(Error::spec(member, "is longer than 64 bytes"));
@@ -226,39 +269,63 @@ fn check_names(spec: &Spec, namespaces: &NamespacePlan) -> Result<()> {
 fn plan_root_propagation(linux: &Linux) -> Result<u64> {
     match linux.rootfs_propagation().as_deref() {
         None | Some("") => Ok(PRIVATE_TREE),
-        Some(word) => parse_propagation(word)
-            .ok_or_else(|| Error::spec("linux.rootfsPropagation", format!("{word} is not shared, slave, private or unbindable"))),
+        Some(word) => parse_propagation(word).ok_or_else(|| {
+            Error::spec(
+                "linux.rootfsPropagation",
+                format!("{word} is not shared, slave, private or unbindable"),
+            )
+        }),
     }
 }
 
 fn plan_paths(member: &str, paths: Option<&[String]>) -> Result<Vec<PathBuf>> {
-    paths.unwrap_or_default().iter().map(|path| {
-        let absolute = Some(Path::new(path)).filter(|path| path.is_absolute());
-        absolute.and_then(clean).ok_or_else(|| Error::spec(member, format!("{path} is not an absolute path below the root")))
-    }).collect()
+    paths
+        .unwrap_or_default()
+        .iter()
+        .map(|path| {
+            let absolute = Some(Path::new(path)).filter(|path| path.is_absolute());
+            absolute
+                .and_then(clean)
+                .ok_or_else(|| Error::spec(member, format!("{path} is not an absolute path below the root")))
+        })
+        .collect()
 }
 
 fn plan_time_offsets(linux: &Linux, namespaces: &NamespacePlan) -> Result<Vec<(String, i64, u32)>> {
-    let Some(offsets) = linux.time_offsets() else { return Ok(Vec::new()) };
+    let Some(offsets) = linux.time_offsets() else {
+        return Ok(Vec::new());
+    };
     if !offsets.is_empty() && !namespaces.is_new(Kind::Time) {
         return Err(Error::spec("linux.timeOffsets", "needs a new time namespace"));
     }
     let mut planned = Vec::new();
     for (clock, offset) in offsets {
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
-            return Err(Error::spec("linux.timeOffsets", format!("{clock} is not monotonic or boottime")));
+            return Err(Error::spec(
+                "linux.timeOffsets",
+                format!("{clock} is not monotonic or boottime"),
+            ));
         }
-        planned.push((clock.clone(), offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+        planned.push((
+            clock.clone(),
+            offset.secs().unwrap_or(0),
+            offset.nanosecs().unwrap_or(0),
+        ));
     }
     planned.sort();
     Ok(planned)
 }
 
 fn plan_cgroup_path(path: Option<&Path>) -> Result<Option<PathBuf>> {
-    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
+    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(None);
+    };
     let text = path.to_string_lossy();
     if text.matches(':').count() == 2 && !text.contains('/') {
-        return Err(Error::spec("linux.cgroupsPath", "is in systemd's slice:prefix:name form; a path is needed"));
+        return Err(Error::spec(
+            "linux.cgroupsPath",
+            "is in systemd's slice:prefix:name form; a path is needed",
+        ));
     }
     let cleaned = clean(path).ok_or_else(|| Error::spec("linux.cgroupsPath", "is the root"))?;
     Ok(cleaned.strip_prefix("/").ok().map(Path::to_owned))
@@ -295,13 +362,23 @@ mod tests {
             ("process.cwd", |v| v["process"]["cwd"] = "x".into()),
             ("process.env", |v| v["process"]["env"] = serde_json::json!(["novalue"])),
             ("process.oomScoreAdj", |v| v["process"]["oomScoreAdj"] = 2000.into()),
-            ("process.apparmorProfile", |v| v["process"]["apparmorProfile"] = "docker-default".into()),
+            ("process.apparmorProfile", |v| {
+                v["process"]["apparmorProfile"] = "docker-default".into()
+            }),
             ("linux.intelRdt", |v| v["linux"]["intelRdt"] = serde_json::json!({})),
-            ("linux.rootfsPropagation", |v| v["linux"]["rootfsPropagation"] = "loud".into()),
-            ("linux.cgroupsPath", |v| v["linux"]["cgroupsPath"] = "system.slice:docker:x".into()),
+            ("linux.rootfsPropagation", |v| {
+                v["linux"]["rootfsPropagation"] = "loud".into()
+            }),
+            ("linux.cgroupsPath", |v| {
+                v["linux"]["cgroupsPath"] = "system.slice:docker:x".into()
+            }),
             ("hostname", |v| v["hostname"] = "x".into()),
-            ("linux.uidMappings", |v| v["linux"]["namespaces"] = serde_json::json!([{"type":"mount"},{"type":"user"}])),
-            ("linux.sysctl.vm.swappiness", |v| v["linux"]["sysctl"] = serde_json::json!({"vm.swappiness": "1"})),
+            ("linux.uidMappings", |v| {
+                v["linux"]["namespaces"] = serde_json::json!([{"type":"mount"},{"type":"user"}])
+            }),
+            ("linux.sysctl.vm.swappiness", |v| {
+                v["linux"]["sysctl"] = serde_json::json!({"vm.swappiness": "1"})
+            }),
         ];
         for (member, change) in cases {
             let error = plan_json(change).unwrap_err().to_string();
@@ -312,7 +389,10 @@ mod tests {
     #[test]
     fn cgroup_paths_stay_below_the_root() {
         for (given, expected) in [("/a/b", "a/b"), ("../../x", "x"), ("a//b/", "a/b")] {
-            assert_eq!(plan_cgroup_path(Some(Path::new(given))).unwrap().unwrap(), Path::new(expected));
+            assert_eq!(
+                plan_cgroup_path(Some(Path::new(given))).unwrap().unwrap(),
+                Path::new(expected)
+            );
         }
         assert!(plan_cgroup_path(Some(Path::new("/"))).is_err());
     }

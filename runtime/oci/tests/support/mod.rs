@@ -44,7 +44,11 @@ pub fn bundle(script: &str) -> Option<Bundle> {
     let directory = tempfile::tempdir().unwrap();
     make_root(&directory.path().join("rootfs"));
     let id = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Some(Bundle { directory, spec: spec(script), id })
+    Some(Bundle {
+        directory,
+        spec: spec(script),
+        id,
+    })
 }
 
 fn make_root(root: &Path) {
@@ -53,17 +57,37 @@ fn make_root(root: &Path) {
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     let list = Command::new("/bin/busybox").arg("--list").output().unwrap();
-    for applet in String::from_utf8(list.stdout).unwrap().lines().filter(|applet| *applet != "busybox") {
+    for applet in String::from_utf8(list.stdout)
+        .unwrap()
+        .lines()
+        .filter(|applet| *applet != "busybox")
+    {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nwww:x:33:33::/srv/www:/bin/sh\n").unwrap();
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0::/root:/bin/sh\nwww:x:33:33::/srv/www:/bin/sh\n",
+    )
+    .unwrap();
 }
 
 /// What an engine would ask for an ordinary container.
 pub fn spec(script: &str) -> Value {
     let capabilities = [
-        "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
-        "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FSETID",
+        "CAP_FOWNER",
+        "CAP_MKNOD",
+        "CAP_NET_RAW",
+        "CAP_SETGID",
+        "CAP_SETUID",
+        "CAP_SETFCAP",
+        "CAP_SETPCAP",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_SYS_CHROOT",
+        "CAP_KILL",
+        "CAP_AUDIT_WRITE",
     ];
     json!({
         "ociVersion": "1.2.0",
@@ -108,7 +132,12 @@ impl Bundle {
 
     /// Adds to an array of the specification.
     pub fn add(&mut self, pointer: &str, value: Value) -> &mut Self {
-        self.spec.pointer_mut(pointer).unwrap().as_array_mut().unwrap().push(value);
+        self.spec
+            .pointer_mut(pointer)
+            .unwrap()
+            .as_array_mut()
+            .unwrap()
+            .push(value);
         self
     }
 
@@ -119,14 +148,28 @@ impl Bundle {
     /// The runtime with arguments, `ID` replaced.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelson-oci"));
-        command.arg("--root").arg(self.states()).current_dir(self.directory.path()).stdin(Stdio::null());
-        command.args(arguments.iter().map(|argument| if *argument == "ID" { self.id.as_str() } else { argument }));
+        command
+            .arg("--root")
+            .arg(self.states())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        command.args(
+            arguments
+                .iter()
+                .map(|argument| if *argument == "ID" { self.id.as_str() } else { argument }),
+        );
         command
     }
 
     /// Runs it to its end.
     pub fn call(&self, arguments: &[&str]) -> Said {
-        finish(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        finish(
+            self.command(arguments)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     /// `run` to the container's end.
@@ -146,9 +189,18 @@ impl Bundle {
         let error_path = self.directory.path().join("create-error");
         let errors = fs::File::create(&error_path).unwrap();
         // The container inherits these streams: waiting for their end would be waiting for its end.
-        let mut child = self.command(&["create", "ID"]).stdout(output).stderr(errors).spawn().unwrap();
+        let mut child = self
+            .command(&["create", "ID"])
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .unwrap();
         let status = wait(&mut child);
-        Said { code: status, out: String::new(), err: fs::read_to_string(error_path).unwrap() }
+        Said {
+            code: status,
+            out: String::new(),
+            err: fs::read_to_string(error_path).unwrap(),
+        }
     }
 
     pub fn exec(&self, script: &str) -> Said {
@@ -163,14 +215,21 @@ impl Bundle {
 
     pub fn pid(&self) -> i64 {
         let said = self.call(&["state", "ID"]).success();
-        serde_json::from_str::<Value>(&said.out).unwrap()["pid"].as_i64().unwrap()
+        serde_json::from_str::<Value>(&said.out).unwrap()["pid"]
+            .as_i64()
+            .unwrap()
     }
 
     /// Waits until the state is this.
     pub fn await_status(&self, wanted: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.status() != wanted {
-            assert!(Instant::now() < deadline, "{} is {}, not {wanted}", self.id, self.status());
+            assert!(
+                Instant::now() < deadline,
+                "{} is {}, not {wanted}",
+                self.id,
+                self.status()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -178,7 +237,10 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        let _ = self.command(&["delete", "--force", "ID"]).stderr(Stdio::null()).status();
+        let _ = self
+            .command(&["delete", "--force", "ID"])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -206,8 +268,13 @@ pub fn finish(mut child: Child) -> Said {
     let pid = child.id();
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
-        if is_done.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
-            let _ = Command::new("/bin/busybox").args(["kill", "-9", &pid.to_string()]).status();
+        if is_done
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_err()
+        {
+            let _ = Command::new("/bin/busybox")
+                .args(["kill", "-9", &pid.to_string()])
+                .status();
         }
     });
     let stdin = child.stdin.take();

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 #![allow(dead_code)] // Each test file uses its part.
 
-use keelson_shim_api::{Client, ClientError, ExitRecord, FailureKind, LaunchReport, Outcome, RequestBody, ShimState, Streams};
+use keelson_shim_api::{
+    Client, ClientError, ExitRecord, FailureKind, LaunchReport, Outcome, RequestBody, ShimState, Streams,
+};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -21,7 +23,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// All streams.
-pub const ALL: Streams = Streams { stdin: true, stdout: true, stderr: true };
+pub const ALL: Streams = Streams {
+    stdin: true,
+    stdout: true,
+    stderr: true,
+};
 
 /// A bundle, removed when dropped, its container with it.
 pub struct Bundle {
@@ -54,10 +60,16 @@ pub fn bundle(script: &str) -> Option<Bundle> {
         fs::create_dir_all(root.join(name)).unwrap();
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for applet in ["sh", "cat", "sleep", "echo", "seq", "stty", "tty", "id", "yes", "head", "dd", "kill", "true", "ls"] {
+    for applet in [
+        "sh", "cat", "sleep", "echo", "seq", "stty", "tty", "id", "yes", "head", "dd", "kill", "true", "ls",
+    ] {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
-    let id = format!("shim-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let id = format!(
+        "shim-test-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let at = |name: &str| directory.path().join(name);
     let config = json!({
         "id": id, "name": "web", "image": "img:1", "runtime_root": at("states"), "socket": at("socket"),
@@ -73,7 +85,13 @@ pub fn bundle(script: &str) -> Option<Bundle> {
         ],
         "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "ipc"}, {"type": "network"}]},
     });
-    Some(Bundle { directory, spec, config, id, child: None })
+    Some(Bundle {
+        directory,
+        spec,
+        config,
+        id,
+        child: None,
+    })
 }
 
 impl Bundle {
@@ -95,7 +113,11 @@ impl Bundle {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         let mut more = String::new();
-        assert_eq!(output.read_line(&mut more).unwrap(), 0, "stdout is closed after the report");
+        assert_eq!(
+            output.read_line(&mut more).unwrap(),
+            0,
+            "stdout is closed after the report"
+        );
         self.child = Some(child);
         serde_json::from_str(&line).unwrap()
     }
@@ -130,7 +152,14 @@ impl Bundle {
 
     pub fn log_text(&self) -> String {
         let text = fs::read_to_string(self.path("log")).unwrap();
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned()).collect()
+        text.lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["text"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
     }
 }
 
@@ -167,7 +196,14 @@ pub fn state(client: &mut Client) -> ShimState {
 }
 
 pub fn wait(client: &mut Client, process: Option<&str>) -> ExitRecord {
-    match ask(client, RequestBody::Wait { process: process.map(str::to_owned) }).0 {
+    match ask(
+        client,
+        RequestBody::Wait {
+            process: process.map(str::to_owned),
+        },
+    )
+    .0
+    {
         Outcome::Exited { exit } => exit,
         other => panic!("{other:?}"),
     }
