@@ -10,6 +10,7 @@
 //!
 //! Pure: no clock, no socket, randomness from its own seeded generator.
 
+pub use super::event::{Action, Destination, Event, Identity, Reason};
 use super::lease::Lease;
 use super::packet::{Direction, Kind, Packet, code};
 use crate::random::Random;
@@ -44,67 +45,6 @@ const PARAMETERS: [u8; 13] = [
     code::REBINDING_TIME,
     code::SERVER,
 ];
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Hardware address; the client id is made of it, so that reservations by hardware address work.
-    pub mac: [u8; 6],
-    /// Name to tell the server.
-    pub hostname: Option<String>,
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
-    /// The link can carry packets. `previous`: the address it has from another life of this program.
-    Carrier {
-        /// Address to ask for again.
-        previous: Option<Ipv4Addr>,
-    },
-    /// It cannot any more.
-    NoCarrier,
-    /// A packet came in.
-    Packet(&'a Packet),
-    /// [`Client::deadline`] has come.
-    Deadline,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Send a packet.
-    Send(Packet, Destination),
-    /// The lease is new or renewed: set the link up by it.
-    Configure(Lease),
-    /// The address may not be used any more.
-    Deconfigure(Reason),
-}
-
-/// Where a packet goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
-    /// To everyone on the link, without an address of our own.
-    Link,
-    /// From our address to everyone on the link.
-    Everyone(Ipv4Addr),
-    /// From our address to the server.
-    Server {
-        /// Our address.
-        from: Ipv4Addr,
-        /// The server's.
-        to: Ipv4Addr,
-    },
-}
-
-/// Why a lease ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The server took it back.
-    Refused,
-    /// Nobody renewed it in time.
-    Expired,
-}
 
 /// A lease with the times that count for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! it a clock and a wire.
 
 pub mod client;
+pub mod event;
 pub mod frame;
 pub mod lease;
 pub mod options;

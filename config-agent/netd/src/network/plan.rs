@@ -214,9 +214,15 @@ mod tests {
             prefix: 8,
             ..routes[0].clone()
         });
+        let foreign = Route {
+            link: Some(9),
+            prefix: 8,
+            ..routes[0].clone()
+        };
+        let routes_of_all = [&routes[..], &[foreign]].concat();
         let current = Current {
             addresses: &addresses,
-            routes: &routes,
+            routes: &routes_of_all,
             ..empty
         };
         let next = plan(current, Some(&lease([10, 0, 3, 15], 24, [10, 0, 3, 2])));
