@@ -20,7 +20,7 @@ const PASSAGE: u32 = 0o711;
 const PRIVATE: u32 = 0o700;
 
 /// Directory, permission bits, owner; a release may add some.
-const DIRECTORIES: [(&str, u32, &str); 8] = [
+const DIRECTORIES: [(&str, u32, &str); 9] = [
     ("machine", PASSAGE, "root"),
     ("secrets", PRIVATE, "root"),
     ("config", PRIVATE, "root"),
@@ -29,6 +29,7 @@ const DIRECTORIES: [(&str, u32, &str); 8] = [
     ("journal", PRIVATE, "journal"),
     ("containers", PASSAGE, "root"),
     ("discovery", PRIVATE, "discovery"),
+    ("time", PRIVATE, "net"),
 ];
 
 /// Whether first boot was completed once.
