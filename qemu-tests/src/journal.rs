@@ -29,7 +29,7 @@ pub fn entries(disk: &DiskFile, work: &Path) -> Result<Vec<Entry>> {
     );
     let unbounded = Limits {
         total: u64::MAX,
-        segment: u64::MAX,
+        segment: 1 << 30,
     };
     let store = Store::open(&folder.path().join("journal"), unbounded, [0; 16]).context("open the store")?;
     let mut reader = Reader::at_start(&store);

@@ -41,6 +41,8 @@ pub const JOURNAL_NATIVE: &str = "/run/systemd/journal/socket";
 pub const JOURNAL_STDOUT: &str = "/run/systemd/journal/stdout";
 /// Journal: syslog datagrams (`/dev/log` points here).
 pub const JOURNAL_SYSLOG: &str = "/run/systemd/journal/dev-log";
+/// What the network service tells others, and its sockets.
+pub const RUN_NETD: &str = "/run/keelson/netd";
 /// The resolver's record socket.
 pub const RESOLVER_SOCKET: &str = "/run/keelson/netd/resolver.sock";
 
@@ -53,7 +55,7 @@ pub const MACHINE_ID: &str = "/state/machine/id";
 /// Seed of the kernel's generator.
 pub const MACHINE_SEED: &str = "/state/machine/seed";
 /// Last saved time, seconds since 1970.
-pub const CLOCK: &str = "/state/machine/clock";
+pub const CLOCK: &str = "/state/time/clock";
 /// Configuration generations.
 pub const CONFIG: &str = "/state/config";
 /// Secret values that survive a reboot.

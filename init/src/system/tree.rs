@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use keelson_image_layout::paths;
+use keelson_image_layout::{paths, users};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
@@ -76,14 +76,15 @@ const MOUNTS: [Mount; 16] = [
     optional("tracefs", "/sys/kernel/tracing", "mode=0700"),
 ];
 
-/// Directories of the empty file systems.
-const DIRECTORIES: [(&str, u32); 6] = [
-    ("/var/log", 0o755),
-    ("/var/lib", 0o755),
-    ("/var/cache", 0o755),
-    ("/var/tmp", 0o1777),
-    ("/run/systemd/journal", 0o755),
-    (paths::RUN, 0o755),
+/// Directories of the empty file systems: path, mode, owner. A service without root gets its own here.
+const DIRECTORIES: [(&str, u32, &str); 7] = [
+    ("/var/log", 0o755, "root"),
+    ("/var/lib", 0o755, "root"),
+    ("/var/cache", 0o755, "root"),
+    ("/var/tmp", 0o1777, "root"),
+    ("/run/systemd/journal", 0o755, "root"),
+    (paths::RUN, 0o755, "root"),
+    (paths::RUN_NETD, 0o755, "net"),
 ];
 
 /// Links other programs expect.
@@ -110,8 +111,8 @@ pub fn set_up(console: Console) {
     if let Err(error) = copy_tree(Path::new(paths::ETC_BASE), Path::new("/etc")) {
         console.complain(format!("cannot fill /etc from {}: {error}", paths::ETC_BASE));
     }
-    for (path, mode) in DIRECTORIES {
-        if let Err(error) = make_directory(path, mode) {
+    for (path, mode, owner) in DIRECTORIES {
+        if let Err(error) = make_directory(path, mode, owner) {
             console.complain(format!("cannot make {path}: {error}"));
         }
     }
@@ -146,10 +147,12 @@ fn is_mounted(mountinfo: &str, target: &str) -> bool {
     mountinfo.lines().any(|line| line.split(' ').nth(4) == Some(target))
 }
 
-fn make_directory(path: &str, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+fn make_directory(path: &str, mode: u32, owner: &str) -> io::Result<()> {
+    use std::os::unix::fs::{PermissionsExt, chown};
     fs::create_dir_all(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    let id = users::USERS.iter().find(|user| user.name == owner).map(|user| user.id);
+    chown(path, id, id)
 }
 
 /// Copies directories, files with their modes, and links. The first error ends it.

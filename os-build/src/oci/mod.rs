@@ -50,7 +50,7 @@ pub struct Start {
     pub environment: Vec<String>,
     /// TCP ports it listens on.
     pub ports: Vec<u16>,
-    /// Signal that ends it in order.
+    /// Signal that ends it in order; the runtime's default if empty.
     pub stop_signal: String,
 }
 
@@ -83,7 +83,7 @@ pub fn image(layers: Vec<Layer>, start: &Start) -> Image {
             "Cmd": start.command,
             "Env": start.environment,
             "ExposedPorts": ports,
-            "StopSignal": start.stop_signal,
+            "StopSignal": (!start.stop_signal.is_empty()).then_some(&start.stop_signal),
         },
         "rootfs": {
             "type": "layers",

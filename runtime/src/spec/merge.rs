@@ -55,7 +55,9 @@ pub fn resolve(
         "" => id.short().to_owned(),
         given => given.to_owned(),
     };
-    let stop_signal = process.stop_signal.clone().or_else(|| image.stop_signal().clone());
+    // Many images carry an empty one, which says nothing.
+    let said = |signal: &String| !signal.is_empty();
+    let stop_signal = process.stop_signal.clone().or_else(|| image.stop_signal().clone().filter(said));
     Ok(Resolved {
         entrypoint,
         command,
