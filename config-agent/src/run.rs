@@ -158,43 +158,24 @@ fn settle(in_force: Option<Generation>, status: &mut Status) -> Effective {
 
 /// Everything between looking and activating.
 fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
-    let (in_force, damage) = match stores.generations.load_in_force() {
-        Ok(in_force) => (in_force, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let Looked {
-        found,
-        at,
-        mut problems,
-    } = looked;
-    let (mut documents, empty): (Vec<Found>, Vec<Found>) = found
-        .into_iter()
-        .partition(|found| Format::detect(&found.user_data) != Format::Empty);
-    let unusable = !problems.is_empty();
-    problems.extend(
-        empty
-            .iter()
-            .map(|found| format!("{} has no user-data, or an empty one", found.origin)),
-    );
-    problems.extend(documents.iter().flat_map(|found| found.meta_data.notes.clone()));
-
-    let fingerprints: Vec<String> = documents.iter().map(|found| fingerprint(found, &stores.key)).collect();
-    let choice = chosen(stores, in_force.as_ref(), &documents, &fingerprints);
     let mut status = Status::new(State::Unchanged);
-    status.looked_at = at;
-    status.notes = problems;
-    status.degraded.extend(damage);
-    let effective = match choice {
+    let in_force = stores.generations.load_in_force().unwrap_or_else(|error| {
+        status.degraded.push(error.to_string());
+        None
+    });
+    let unusable = !looked.problems.is_empty();
+    let mut documents = documents(looked, &mut status);
+    let fingerprints: Vec<String> = documents.iter().map(|found| fingerprint(found, &stores.key)).collect();
+    let effective = match chosen(stores, in_force.as_ref(), &documents, &fingerprints) {
         Choice::Nothing => {
             status.state = if unusable { State::Rejected } else { State::None };
             settle(None, &mut status)
         }
         Choice::Ambiguous => {
             let origins: Vec<String> = documents.iter().map(|found| found.origin.to_string()).collect();
-            status.notes.push(format!(
-                "several documents, none is chosen: {}; detach all but one",
-                origins.join(", ")
-            ));
+            let origins = origins.join(", ");
+            let note = format!("several documents, none is chosen: {origins}; detach all but one");
+            status.notes.push(note);
             status.state = State::Rejected;
             settle(in_force, &mut status)
         }
@@ -226,6 +207,23 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
     Outcome { effective, status }
 }
 
+/// The documents that were found, and in the status what there is to say about the rest.
+fn documents(looked: Looked, status: &mut Status) -> Vec<Found> {
+    let Looked { found, at, problems } = looked;
+    status.looked_at = at;
+    status.notes = problems;
+    let is_empty = |found: &Found| Format::detect(&found.user_data) == Format::Empty;
+    let (empty, documents): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_empty);
+    let empty = empty
+        .iter()
+        .map(|found| format!("{} has no user-data, or an empty one", found.origin));
+    status.notes.extend(empty);
+    status
+        .notes
+        .extend(documents.iter().flat_map(|found| found.meta_data.notes.clone()));
+    documents
+}
+
 fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], fingerprints: &[String]) -> Choice {
     let candidates: Vec<Candidate<'_>> = found
         .iter()
@@ -239,7 +237,11 @@ fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], finge
     let held = match (in_force, &pinned) {
         (Some(generation), _) => Some(InForce {
             origin: &generation.provenance.origin,
-            fingerprint: Some(&generation.provenance.fingerprint),
+            // Lost values make the document worth applying again, if it is the same one.
+            fingerprint: Some(generation.provenance.fingerprint.as_str()).filter(|own| {
+                let there = fingerprints.iter().any(|found| found == own);
+                !there || stores.secrets.holds(&generation.config)
+            }),
             reapply: generation.config.policy.reapply,
         }),
         (None, Some(origin)) => Some(InForce {

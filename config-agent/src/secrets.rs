@@ -91,6 +91,12 @@ impl SecretStore {
         fs::read_to_string(self.path(reference)).map(Secret::new)
     }
 
+    /// Whether every value that a configuration refers to is there.
+    #[must_use]
+    pub fn holds(&self, config: &MachineConfig) -> bool {
+        config.secret_refs().all(|reference| self.path(reference).is_file())
+    }
+
     /// Removes values that none of `configs` refers to.
     ///
     /// # Errors

@@ -233,6 +233,27 @@ fn secrets_reach_their_place_and_no_other() {
     }
     assert_eq!(fs::read_dir(&machine.places.secrets).unwrap().count(), 2 + 2 * 2);
 
+    // A lost value comes back from the same document.
+    for value in fs::read_dir(&machine.places.secrets)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if value
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("db."))
+        {
+            fs::remove_file(value).unwrap();
+        }
+    }
+    let again = machine.boot();
+    assert_eq!(
+        (again.status.state, again.status.degraded.len()),
+        (State::Applied, 0),
+        "{:?}",
+        again.status
+    );
+    assert_eq!(machine.read("run/keelson/secrets/db"), "canary-d-two");
+
     // A bad document with secrets, for the report.
     machine.attach(
         "vdb",

@@ -44,8 +44,9 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
     })
 }
 
+/// Whatever does not part words in TOML: a damaged key is still one word.
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    !byte.is_ascii_whitespace() && !b"=:.,#\"'[]{}".contains(&byte)
 }
 
 fn next_word(text: &str, from: usize) -> Option<Range<usize>> {
@@ -83,7 +84,7 @@ fn value_end(text: &str, start: usize) -> usize {
         Some(quotes @ ("\"\"" | "''")) => fenced_length(rest, quotes),
         _ if rest.starts_with(['[', '{']) => bracketed_length(rest),
         _ if rest.starts_with(['"', '\'']) => quoted_length(rest),
-        _ => line_length(rest),
+        _ => to_statement(rest, line_length(rest)),
     };
     start + length
 }
@@ -144,7 +145,11 @@ fn quoted_length(rest: &str) -> usize {
         }
         at += 1;
     }
-    let mut end = line.len();
+    to_statement(rest, line.len())
+}
+
+/// From the end of a line on, to before the next line that looks like a statement.
+fn to_statement(rest: &str, mut end: usize) -> usize {
     for line in rest.get(end..).unwrap_or_default().split('\n').skip(1) {
         if looks_like_statement(line) {
             break;
@@ -199,6 +204,8 @@ mod tests {
             "value = ''x\nHUNTER'''",
             "value = \"\"x\nHUNTER\"\"\"",
             "value =\n\"HUNTER\"",
+            "pas\0word = \"HUNTER\"",
+            "value = \0''x\nHUNTER'''",
             "value = \"x\nHUNTER\"",
             "value = [\n  \"HUNTER\"\n]",
             "value = { text = \"HUNTER\" }",

@@ -186,6 +186,6 @@ proptest! {
         }
         keelson_machine_config::fuzz::document(&bytes);
         let shown = format!("{:?}", validate("t", &bytes).report);
-        prop_assert!(!shown.contains("canary") || !String::from_utf8_lossy(&bytes).contains("value = "), "{}", shown);
+        prop_assert!(!shown.contains("canary"), "{}", shown);
     }
 }

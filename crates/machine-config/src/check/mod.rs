@@ -1,5 +1,6 @@
 //! From bytes to a verdict: accepted with a typed configuration, or refused with every mistake.
 
+mod at;
 mod container;
 mod nearest;
 mod rules;
@@ -7,6 +8,7 @@ mod sink;
 mod string;
 mod view;
 mod walk;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,10 +23,11 @@ use crate::redact;
 use crate::secret::SecretValues;
 use crate::syntax::{self, Broken, Fault};
 use crate::text::Text;
+pub(crate) use at::dotted;
+pub(crate) use nearest::nearest;
 use sink::Finding;
 pub use walk::Fate;
 use walk::Walk;
-pub(crate) use walk::dotted;
 
 /// Longest document accepted.
 pub const MAX_DOCUMENT: usize = 1 << 20;
@@ -97,11 +100,13 @@ fn validate_text(file: &str, original: &str) -> Verdict {
         return conclude(file, text, root.get_ref(), &Broken::default(), Vec::new(), None);
     }
     let repaired = syntax::repair(original);
+    text.mask(repaired.faults.iter().map(|fault| fault.hidden.clone()));
     let faults = repaired.faults.into_iter().map(|fault| finding(fault, None));
     // Placed in the document as it is; all that follows speaks of the repaired text.
     let early = sink::report(file, faults.collect(), &text);
     text.set_inserted(repaired.inserted);
     let (root, faults) = syntax::parse(&repaired.clean);
+    text.mask(faults.iter().map(|fault| fault.hidden.clone()));
     let faults = faults.into_iter().map(|fault| {
         let first = first_definition(&root, &repaired.clean, &fault.range);
         finding(fault, first)

@@ -153,7 +153,7 @@ fn has_keys(root: View<'_, '_>) -> Option<Range<usize>> {
 
 fn registries(root: View<'_, '_>, broken: &Broken, out: &mut Vec<Finding>) {
     for registry in root.sections("registry") {
-        let path = |key: &str| super::walk::dotted(&["registry".into(), registry.name.into(), key.into()]);
+        let path = |key: &str| super::at::dotted(&["registry".into(), registry.name.into(), key.into()]);
         let (user, password) = (registry.key("username"), registry.key("password"));
         let alone = match (&user, &password) {
             (Some(span), None) if !broken.may_hold("password") => Some((span, "username", "password")),

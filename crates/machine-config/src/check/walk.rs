@@ -8,9 +8,11 @@ use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::at::{At, dotted};
 use super::nearest::{key_advice, meant, nearest};
 use super::sink::Finding;
 use super::string;
+use super::wording::{article, cure_for, wanted};
 use crate::diagnostic::Code;
 use crate::schema::{self, Key, Kind, Presence, Rule};
 use crate::secret::{Secret, SecretValues};
@@ -37,76 +39,6 @@ pub(crate) struct Walk<'b> {
     pub(crate) secrets: SecretValues,
     /// Values that must not be shown.
     pub(crate) hidden: Vec<Range<usize>>,
-}
-
-/// Where the walk is: in the key table, and in the document. A chain of borrowed steps, since only a mistake needs the
-/// path as text.
-#[derive(Clone, Copy)]
-struct At<'p> {
-    pattern: &'static str,
-    step: Option<(&'p At<'p>, Step<'p>)>,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'p> {
-    Key(&'p str),
-    Element(usize),
-}
-
-impl<'p> At<'p> {
-    const ROOT: At<'static> = At {
-        pattern: "",
-        step: None,
-    };
-
-    fn is_root(&self) -> bool {
-        self.step.is_none()
-    }
-
-    fn child(&'p self, row: &Key, name: &'p str) -> Self {
-        Self {
-            pattern: row.path,
-            step: Some((self, Step::Key(name))),
-        }
-    }
-
-    fn element(&'p self, index: usize) -> Self {
-        Self {
-            pattern: schema::element(self.pattern),
-            step: Some((self, Step::Element(index))),
-        }
-    }
-
-    /// The names on the way here.
-    fn path(&self) -> Vec<String> {
-        let Some((parent, step)) = self.step else {
-            return Vec::new();
-        };
-        let mut path = parent.path();
-        match (step, path.last_mut()) {
-            (Step::Key(name), _) => path.push(name.to_owned()),
-            (Step::Element(index), Some(last)) => last.push_str(&format!("[{index}]")),
-            (Step::Element(_), None) => {}
-        }
-        path
-    }
-
-    fn shown(&self) -> String {
-        dotted(&self.path())
-    }
-}
-
-/// A path as one writes it in TOML.
-pub(crate) fn dotted(path: &[String]) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || "_-[]".contains(c);
-    let quoted = path.iter().map(|part| {
-        if !part.is_empty() && part.chars().all(bare) {
-            part.clone()
-        } else {
-            format!("{part:?}")
-        }
-    });
-    quoted.collect::<Vec<_>>().join(".")
 }
 
 impl<'b> Walk<'b> {
@@ -502,45 +434,4 @@ impl<'b> Walk<'b> {
 fn inline_secret_name(path: &[String]) -> Option<Name> {
     let (kind, owner) = (path.first()?, path.get(1)?);
     format!("{kind}-{owner}").replace(['[', ']'], "").parse().ok()
-}
-
-fn wanted(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Table | Kind::Map(_) => "a table",
-        Kind::Tables => "a list of tables",
-        Kind::Text(_) | Kind::Word(_) | Kind::SecretText => "a string",
-        Kind::Texts(_) | Kind::Words(_) => "a list of strings",
-        Kind::Flag => "true or false",
-        Kind::Integer(..) => "a whole number",
-        Kind::Processors => "a number",
-        Kind::TextOrSecret => "a string or { secret = \"NAME\" }",
-    }
-}
-
-fn article(value: &Spanned<DeValue<'_>>) -> &'static str {
-    match value.get_ref() {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "a boolean",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-fn cure_for(wanted: &str, value: &DeValue<'_>) -> &'static str {
-    match (wanted, value) {
-        ("a list of strings", DeValue::String(_)) => "put it between [ and ]",
-        ("a list of tables", _) => "write a list of tables, [{ … }]",
-        ("true or false" | "a whole number" | "a number", DeValue::String(_)) => "leave the quotes out",
-        ("a table", _) => "write { … }",
-        (text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_))
-            if text.starts_with("a string") =>
-        {
-            "put it between double quotes"
-        }
-        (text, DeValue::Array(_)) if text.starts_with("a string") => "write one string, not a list",
-        _ => "",
-    }
 }

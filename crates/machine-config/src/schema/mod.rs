@@ -174,6 +174,20 @@ pub fn holds_secret(key: &Key) -> bool {
     key.secret || KEYS.iter().any(|other| other.secret && below(other.path))
 }
 
+/// Whether the value of every key of this name can be shown: no secret, nor what may turn out to be one.
+#[must_use]
+pub fn is_harmless(name: &str) -> bool {
+    let free = |key: &&Key| matches!(key.kind, Kind::TextOrSecret | Kind::SecretText);
+    let below = |key: &Key, other: &Key| {
+        other
+            .path
+            .strip_prefix(key.path)
+            .is_some_and(|rest| rest.starts_with(['.', '[']))
+    };
+    let mut named = KEYS.iter().filter(|key| key.leaf() == name && name != "*").peekable();
+    named.peek().is_some() && named.all(|key| !free(&key) && !KEYS.iter().filter(free).any(|other| below(key, other)))
+}
+
 /// Features that a document may name in `requires`.
 pub const FEATURES: [&str; 6] = ["containers", "registries", "secrets", "ssh", "time", "volumes"];
 

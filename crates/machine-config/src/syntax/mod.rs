@@ -16,7 +16,9 @@ use toml::de::DeTable;
 use explain::Explained;
 use statement::{Shape, Statement, statements};
 
+use crate::check::nearest;
 use crate::diagnostic::Code;
+use crate::schema::{self, KEYS, Key};
 
 /// A text that parses, and what had to be done to it.
 pub(crate) struct Repaired<'a> {
@@ -37,6 +39,8 @@ pub(crate) struct Fault {
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
     pub(crate) cure: Option<String>,
+    /// Bytes of the document that must not be shown with it.
+    pub(crate) hidden: Range<usize>,
 }
 
 /// What was taken out: its absence must not be reported a second time.
@@ -80,6 +84,10 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
                 range: range.start + at.start..range.start + at.end,
                 message: message.clone(),
                 cure: cure.clone(),
+                hidden: match shape {
+                    Shape::Header => 0..0,
+                    Shape::Pair => range.start + shown_length(body)..range.end,
+                },
             });
         }
         match (shape, &explained) {
@@ -118,6 +126,21 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
     repaired
 }
 
+/// How much of a broken statement may be shown. Who knows what its text was meant to be: it may have been the middle of
+/// a secret. All of it when its key is one whose value is harmless, the key alone when it resembles one, else nothing.
+fn shown_length(statement: &str) -> usize {
+    let Some(name) = key_name(statement) else { return 0 };
+    if schema::is_harmless(&name) {
+        return statement.len();
+    }
+    let near = nearest(&name, KEYS.iter().map(Key::leaf)).is_some();
+    if near {
+        statement.find(name.as_str()).map_or(0, |at| at + name.len())
+    } else {
+        0
+    }
+}
+
 /// The last component of the key that a statement sets.
 fn key_name(statement: &str) -> Option<String> {
     let key = statement.split(['=', ':', '\n', ' ']).next()?.trim();
@@ -142,7 +165,15 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
         if error.message().starts_with("duplicate key") {
             let message = format!("{name:?} is defined a second time");
             let cure = Some("merge the two definitions".to_owned());
+            let line = clean
+                .get(range.start..)
+                .and_then(|rest| rest.lines().next())
+                .unwrap_or_default();
+            let before = clean.get(..range.start).and_then(|before| before.rsplit('\n').next());
+            let in_header = before.is_some_and(|before| before.trim_start().starts_with('['));
+            let shown = if in_header { line.len() } else { shown_length(line) };
             return Fault {
+                hidden: range.start + shown..range.start + line.len(),
                 code: Code::DuplicateKey,
                 range,
                 message,
@@ -154,6 +185,7 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
             range,
             message: error.message().to_owned(),
             cure: None,
+            hidden: 0..0,
         }
     });
     (root, faults.collect())
