@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -38,7 +37,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let world = Arc::new(open_world(&options)?);
     let store = ContainerStore::open(options.root.join("containers")).context("open containers")?;
     let (sender, queue) = mpsc::channel(QUEUE);
-    let mut owner = Owner::new(Arc::clone(&world), store, boot_id()?, sender.clone());
+    let boot_id = read_boot_id()?;
+    let mut owner = Owner::new(Arc::clone(&world), store, boot_id.clone(), sender.clone());
     owner.reconcile().await.context("take over containers")?;
     tokio::spawn(owner.run(queue));
 
@@ -52,7 +52,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         registries: registries.clone(),
         publisher,
         path: options.config.clone(),
-        boot: boot_time(),
+        boot_id,
     };
     let (tell, told) = watch::channel(0);
     tokio::spawn(keeper.run(told));
@@ -134,16 +134,8 @@ fn passed_socket() -> anyhow::Result<std::os::unix::net::UnixListener> {
 }
 
 /// This boot's identity.
-fn boot_id() -> anyhow::Result<String> {
+fn read_boot_id() -> anyhow::Result<String> {
     let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     Ok(text.trim().to_owned())
-}
-
-/// When the machine was started, by the present clock.
-fn boot_time() -> Timestamp {
-    let uptime = u64::try_from(rustix::system::sysinfo().uptime).unwrap_or_default();
-    // The clock may be set meanwhile; a second of doubt does no harm.
-    let since = Duration::from_secs(uptime.saturating_add(1));
-    Timestamp::now().checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use keelson_machine_config::MachineConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,8 +38,8 @@ pub struct Keeper {
     pub publisher: Publisher,
     /// `machine.json`.
     pub path: PathBuf,
-    /// When the machine was started.
-    pub boot: Timestamp,
+    /// This boot.
+    pub boot_id: String,
 }
 
 impl Keeper {
@@ -88,7 +87,7 @@ impl Keeper {
                 engine: self.engine.clone(),
                 images: Arc::clone(&self.images),
                 registries: self.registries.clone(),
-                boot: self.boot,
+                boot_id: self.boot_id.clone(),
                 status: Arc::clone(&status),
                 declared: one,
             };
@@ -107,7 +106,7 @@ struct Worker {
     engine: Handle,
     images: Arc<Store>,
     registries: Registries,
-    boot: Timestamp,
+    boot_id: String,
     status: Arc<watch::Sender<Progress>>,
     declared: Declared,
 }
@@ -138,7 +137,7 @@ impl Worker {
             Ok(_) | Err(EngineError::NoSuchContainer(_) | EngineError::Ambiguous(_)) => None,
             Err(error) => return Err(chain(&error)),
         };
-        match decide_step(&self.declared, existing.as_deref(), self.boot) {
+        match decide_step(&self.declared, existing.as_deref(), &self.boot_id) {
             Step::Create => self.create().await.map(|()| Advance::Further),
             Step::Replace => {
                 log::info!(container = self.declared.name.as_str(); "the declaration has changed; replacing");

@@ -62,12 +62,12 @@ pub enum Step {
     NameTaken,
 }
 
-/// Decides. `boot` is when the machine was started: what has not run since then is started once, so
-/// that a container that ended by itself stays ended.
+/// Decides. `boot_id` is this boot: what was not started in it is started once, so that a container
+/// that ended by itself stays ended.
 pub fn decide_step(
     declared: &Declared,
     existing: Option<&ContainerRecord>,
-    boot: jiff::Timestamp,
+    boot_id: &str,
 ) -> Step {
     let Some(record) = existing else { return Step::Create };
     match record.request.labels.get(LABEL) {
@@ -76,7 +76,7 @@ pub fn decide_step(
         Some(_) => {
             use crate::engine::container::{Phase, Wish};
             let state = &record.state;
-            let ran = state.started_at.is_some_and(|at| at >= boot);
+            let ran = record.started_boot == boot_id;
             let by_hand = state.wish == Wish::Stop && state.phase == Phase::Exited;
             match state.phase {
                 Phase::Created | Phase::Exited if !ran && !by_hand => Step::Start,

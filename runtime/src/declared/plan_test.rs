@@ -18,8 +18,7 @@ fn web(change: impl FnOnce(&mut Value)) -> Declared {
     plan_declared(&config(json!({"web": container}))).remove(0)
 }
 
-fn record(declared: &Declared, phase: Phase, wish: Wish, started: Option<i64>) -> ContainerRecord {
-    let started_at = started.map(|s| Timestamp::from_second(s).unwrap());
+fn record(declared: &Declared, phase: Phase, wish: Wish, started_in: &str) -> ContainerRecord {
     ContainerRecord {
         format: 1,
         min_reader: 1,
@@ -29,8 +28,9 @@ fn record(declared: &Declared, phase: Phase, wish: Wish, started: Option<i64>) -
         request: declared.request.clone(),
         image_id: String::new(),
         resolved: Resolved::default(),
-        state: ContainerState { phase, wish, started_at, ..ContainerState::default() },
+        state: ContainerState { phase, wish, ..ContainerState::default() },
         endpoint: None,
+        started_boot: started_in.into(),
         boot_id: String::new(),
     }
 }
@@ -67,34 +67,33 @@ fn the_digest_follows_the_declaration() {
 #[test]
 fn each_container_gets_the_step_it_needs() {
     let (declared, other) = (web(|_| {}), web(|c| c["privileged"] = json!(true)));
-    let boot = Timestamp::from_second(1000).unwrap();
-    let mut foreign = record(&declared, Phase::Running, Wish::Run, None);
+    let mut foreign = record(&declared, Phase::Running, Wish::Run, "");
     foreign.request.labels.clear();
     let of = |phase, wish, started| record(&declared, phase, wish, started);
     let table = [
         (None, Step::Create),
-        (Some(record(&other, Phase::Running, Wish::Run, Some(2000))), Step::Replace),
+        (Some(record(&other, Phase::Running, Wish::Run, "now")), Step::Replace),
         (Some(foreign), Step::NameTaken),
-        (Some(of(Phase::Created, Wish::Run, None)), Step::Start),
-        (Some(of(Phase::Running, Wish::Run, Some(2000))), Step::Keep),
-        (Some(of(Phase::Exited, Wish::Run, Some(2000))), Step::Keep),
-        (Some(of(Phase::Exited, Wish::Run, Some(500))), Step::Start),
-        (Some(of(Phase::Exited, Wish::Stop, Some(500))), Step::Keep),
-        (Some(of(Phase::Restarting, Wish::Run, Some(2000))), Step::Keep),
+        (Some(of(Phase::Created, Wish::Run, "")), Step::Start),
+        (Some(of(Phase::Running, Wish::Run, "now")), Step::Keep),
+        (Some(of(Phase::Exited, Wish::Run, "now")), Step::Keep),
+        (Some(of(Phase::Exited, Wish::Run, "before")), Step::Start),
+        (Some(of(Phase::Exited, Wish::Stop, "before")), Step::Keep),
+        (Some(of(Phase::Restarting, Wish::Run, "now")), Step::Keep),
     ];
     for (existing, want) in table {
-        assert_eq!(decide_step(&declared, existing.as_ref(), boot), want, "{existing:?}");
+        assert_eq!(decide_step(&declared, existing.as_ref(), "now"), want, "{existing:?}");
     }
 }
 
 #[test]
 fn what_is_no_longer_declared_is_removed_and_nothing_else() {
     let declared = web(|_| {});
-    let mut gone = record(&declared, Phase::Running, Wish::Run, None);
+    let mut gone = record(&declared, Phase::Running, Wish::Run, "");
     gone.name = "old".into();
     let mut by_hand = gone.clone();
     by_hand.name = "mine".into();
     by_hand.request.labels.clear();
-    let existing = [record(&declared, Phase::Running, Wish::Run, None), gone, by_hand];
+    let existing = [record(&declared, Phase::Running, Wish::Run, ""), gone, by_hand];
     assert_eq!(plan_removals(&[declared], &existing), ["old"]);
 }

@@ -163,6 +163,7 @@ impl Owner {
         match result {
             Ok(launched) => {
                 entry.shim = Some(launched.shim.clone());
+                entry.record.started_boot.clone_from(&self.boot_id);
                 let Launched { pid, at, .. } = launched;
                 self.watch(id);
                 self.apply(id, StateEvent::Launched { pid, at })?;

@@ -196,6 +196,7 @@ mod tests {
             resolved: Resolved::default(),
             state,
             endpoint: None,
+            started_boot: String::new(),
             boot_id: boot.into(),
         }
     }

@@ -39,6 +39,9 @@ pub struct ContainerRecord {
     /// Its addresses and ports while it runs on a bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// The boot in which it was started last; empty before the first time.
+    #[serde(default)]
+    pub started_boot: String,
     /// The boot in which its state was written last; another boot means its processes are gone.
     #[serde(default)]
     pub boot_id: String,

@@ -53,6 +53,7 @@ impl Owner {
             resolved,
             state: ContainerState::default(),
             endpoint: None,
+            started_boot: String::new(),
             boot_id: self.boot_id.clone(),
         };
         // Acknowledged only when durable.

@@ -29,6 +29,12 @@ pub fn payload(id: &ContainerId) -> PathBuf {
     Path::new("/containers").join(id.as_str()).join("payload")
 }
 
+/// Whether containers can be limited by a controller.
+pub fn has_controller(tree: &Path, name: &str) -> bool {
+    let present = fs::read_to_string(tree.join("cgroup.controllers")).unwrap_or_default();
+    present.split_whitespace().any(|have| have == name)
+}
+
 /// Makes the directories and hands the controllers down.
 ///
 /// # Errors

@@ -34,6 +34,7 @@ fn record(request: ContainerRequest) -> ContainerRecord {
         image_id: String::new(),
         state: ContainerState::default(),
         endpoint: None,
+        started_boot: String::new(),
         boot_id: String::new(),
     }
 }
@@ -60,6 +61,7 @@ fn spec_of(request: ContainerRequest, mounts: &[FoundMount], netns: bool) -> Val
         devices: plan_devices(security.privileged, &[]),
         netns: netns.then_some(Path::new("/run/keelson/netns/ID")),
         cgroup: Path::new("/containers/ID/payload"),
+        can_bound_pids: true,
         // The profile has tests of its own, and would fill these files.
         seccomp: None,
     });

@@ -49,6 +49,8 @@ pub struct SpecInput<'a> {
     pub netns: Option<&'a Path>,
     /// Its cgroup, from the root of the tree.
     pub cgroup: &'a Path,
+    /// Whether the kernel can bound the number of processes.
+    pub can_bound_pids: bool,
     /// The system call filter; `None` runs without.
     pub seccomp: Option<LinuxSeccomp>,
 }
@@ -153,7 +155,7 @@ fn build_linux(input: SpecInput<'_>) -> Result<Linux, SpecError> {
         let ping = || "0 2147483647".to_owned();
         sysctl.entry("net.ipv4.ping_group_range".into()).or_insert_with(ping);
     }
-    let resources = resources::plan_resources(&request.limits, input.devices.rules);
+    let resources = resources::plan_resources(&request.limits, input.devices.rules, input.can_bound_pids);
     let mut builder = LinuxBuilder::default()
         .sysctl(sysctl)
         .resources(resources)

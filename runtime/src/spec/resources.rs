@@ -20,9 +20,17 @@ const CPU_PERIOD: u64 = 100_000;
 #[error("invalid ulimit type: {0}")]
 pub struct UnknownUlimit(pub String);
 
-/// The section of one container.
-pub fn plan_resources(limits: &Limits, devices: Vec<LinuxDeviceCgroup>) -> LinuxResources {
-    let mut builder = LinuxResourcesBuilder::default().devices(devices).pids(plan_pids(limits));
+/// The section of one container. `can_bound_pids` says whether the kernel can bound processes at
+/// all; without it, only a bound that was asked for is in the section (and the start then fails).
+pub fn plan_resources(
+    limits: &Limits,
+    devices: Vec<LinuxDeviceCgroup>,
+    can_bound_pids: bool,
+) -> LinuxResources {
+    let mut builder = LinuxResourcesBuilder::default().devices(devices);
+    if can_bound_pids || limits.pids.is_some_and(|limit| limit > 0) {
+        builder = builder.pids(plan_pids(limits));
+    }
     if let Some(memory) = plan_memory(limits) {
         builder = builder.memory(memory);
     }
@@ -120,6 +128,15 @@ mod tests {
         for (asked, want) in table {
             let limits = Limits { pids: asked, ..Limits::default() };
             assert_eq!(plan_pids(&limits).limit(), want, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_bound_processes_is_not_asked_to_by_default() {
+        let asked = Limits { pids: Some(5), ..Limits::default() };
+        let plain = Limits::default();
+        for (limits, can, bounds) in [(&plain, true, true), (&plain, false, false), (&asked, false, true)] {
+            assert_eq!(plan_resources(limits, vec![], can).pids().is_some(), bounds);
         }
     }
 
