@@ -122,17 +122,20 @@ fn privileged_an_end_without_an_engine_is_kept() {
     assert_eq!(wait(&mut bundle.client(), None), bundle.exit_record());
 }
 
+fn exec(name: &str, arguments: &[&str], terminal: bool, streams: Streams) -> RequestBody {
+    RequestBody::Exec {
+        exec: name.to_owned(),
+        process: process(arguments, terminal),
+        streams,
+    }
+}
+
 #[test]
 fn privileged_execs() {
     let Some(mut bundle) = bundle("sleep 1000") else { return };
     bundle.created();
     let mut client = bundle.client();
     ask(&mut client, RequestBody::Start);
-    let exec = |name: &str, arguments: &[&str], terminal, streams| RequestBody::Exec {
-        exec: name.to_owned(),
-        process: process(arguments, terminal),
-        streams,
-    };
     let (_, fds) = ask(
         &mut client,
         exec(
@@ -169,6 +172,28 @@ fn privileged_execs() {
         refused(&mut client, exec("b", &["/proc/version"], false, Streams::default())).0,
         FailureKind::NotExecutable
     );
+    ask(&mut client, exec("k", &["sleep", "1000"], false, Streams::default()));
+    ask(
+        &mut client,
+        RequestBody::Kill {
+            process: Some("k".into()),
+            signal: 15,
+            all: false,
+        },
+    );
+    assert_eq!(wait(&mut client, Some("k")).code, 143);
+    assert!(
+        !bundle.log_text().contains("through"),
+        "execs are not the container's log"
+    );
+}
+
+#[test]
+fn privileged_a_terminal_for_an_exec() {
+    let Some(mut bundle) = bundle("sleep 1000") else { return };
+    bundle.created();
+    let mut client = bundle.client();
+    ask(&mut client, RequestBody::Start);
     let (_, fds) = ask(
         &mut client,
         exec(
@@ -193,20 +218,6 @@ fn privileged_execs() {
     );
     files[0].write_all(b"w\n").unwrap();
     assert_eq!(read_all(&mut files[1]), "w\r\n33 44\r\ngot w\r\n");
-    ask(&mut client, exec("k", &["sleep", "1000"], false, Streams::default()));
-    ask(
-        &mut client,
-        RequestBody::Kill {
-            process: Some("k".into()),
-            signal: 15,
-            all: false,
-        },
-    );
-    assert_eq!(wait(&mut client, Some("k")).code, 143);
-    assert!(
-        !bundle.log_text().contains("through"),
-        "execs are not the container's log"
-    );
 }
 
 #[test]
