@@ -36,12 +36,23 @@ pub fn take() -> Vec<(String, OwnedFd)> {
         &variable("LISTEN_FDS"),
         &variable("LISTEN_FDNAMES"),
     );
-    names.into_iter().zip(FIRST..).filter_map(|(name, fd)| Some((name, own(fd)?))).collect()
+    names
+        .into_iter()
+        .zip(FIRST..)
+        .filter_map(|(name, fd)| Some((name, own(fd)?)))
+        .collect()
 }
 
-#[allow(unsafe_code, reason = "turns descriptor numbers named by PID 1 into owned descriptors, once")]
+#[allow(
+    unsafe_code,
+    reason = "turns descriptor numbers named by PID 1 into owned descriptors, once"
+)]
 fn own(fd: RawFd) -> Option<OwnedFd> {
-    nix::fcntl::fcntl(borrow(fd)?, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).ok()?;
+    nix::fcntl::fcntl(
+        borrow(fd)?,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC),
+    )
+    .ok()?;
     // SAFETY: `LISTEN_PID` named this process, so by the protocol this number was opened for it and nothing else here
     // owns it; `TAKEN` lets this run once, and the call above showed that the descriptor is open.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
