@@ -35,6 +35,8 @@ pub struct Case {
     pub name: &'static str,
     /// The smallest extent it belongs to.
     pub extent: Extent,
+    /// Whether it makes network namespaces: left out without root.
+    pub needs_root: bool,
     /// The case.
     pub run: fn(&Environment) -> anyhow::Result<()>,
 }
@@ -46,6 +48,7 @@ impl Case {
         Case {
             name,
             extent: Extent::Short,
+            needs_root: false,
             run,
         }
     }
@@ -56,7 +59,19 @@ impl Case {
         Case {
             name,
             extent: Extent::Full,
+            needs_root: false,
             run,
+        }
+    }
+}
+
+impl Case {
+    /// The same case, left out without root.
+    #[must_use]
+    pub const fn as_root(self) -> Case {
+        Case {
+            needs_root: true,
+            ..self
         }
     }
 }
@@ -80,9 +95,11 @@ pub fn run(cases: &'static [Case]) -> ExitCode {
 }
 
 fn trial(case: &'static Case, environment: Option<Environment>) -> Trial {
-    let wanted = environment
-        .as_ref()
-        .is_some_and(|environment| case.extent <= environment.extent);
+    let allowed = !case.needs_root || rustix::process::geteuid().is_root();
+    let wanted = allowed
+        && environment
+            .as_ref()
+            .is_some_and(|environment| case.extent <= environment.extent);
     Trial::test(case.name, move || {
         environment.map_or(Ok(()), |environment| {
             (case.run)(&environment).map_err(|error| failed(&error))

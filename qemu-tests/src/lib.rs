@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod guest;
 pub mod journal;
 pub mod registry;
+pub mod segment;
 pub mod state;
 pub mod write_log;
 

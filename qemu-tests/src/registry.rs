@@ -114,3 +114,16 @@ fn probe() -> Result<Image> {
     };
     Ok(image(vec![layer(&entries)?], &start))
 }
+
+/// Where the probe was built: beside the folder of the tests.
+///
+/// # Errors
+/// This program lies in no folder.
+pub fn probe_program() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folders = own.ancestors().skip(1).map(|folder| folder.join("probe"));
+    folders
+        .take(2)
+        .find(|path| path.is_file())
+        .context("find the probe (run `./just programs`)")
+}

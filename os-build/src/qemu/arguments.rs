@@ -106,6 +106,10 @@ pub struct MachineSpec {
     pub disks: Vec<Disk>,
     /// Ports that lead into the guest; `None` makes a machine without a network.
     pub forwards: Option<Vec<Forward>>,
+    /// A tap device of [`MachineSpec::namespace`] the machine hangs on instead of QEMU's own network.
+    pub tap: Option<String>,
+    /// The network namespace QEMU is started in (as `ip netns` names it; needs root).
+    pub namespace: Option<String>,
     /// Words the boot stub appends to the kernel command line (SMBIOS type 11).
     pub kernel_words: Vec<String>,
     /// Start of the guest's clock as `-rtc base=` takes it, for instance `1970-01-01T00:00:00`.
@@ -129,6 +133,8 @@ impl MachineSpec {
             firmware_vars: firmware_vars.to_owned(),
             disks: vec![system],
             forwards: Some(Vec::new()),
+            tap: None,
+            namespace: None,
             kernel_words: Vec::new(),
             clock_base: None,
             watchdog: false,
@@ -160,7 +166,10 @@ impl MachineSpec {
             .iter()
             .enumerate()
             .for_each(|(index, disk)| line.disk(index, disk));
-        line.network(self.forwards.as_deref());
+        match &self.tap {
+            Some(tap) => line.tap(tap),
+            None => line.network(self.forwards.as_deref()),
+        }
         if !self.kernel_words.is_empty() {
             let words = self.kernel_words.join(" ").replace(',', ",,");
             line.pair(
@@ -265,7 +274,19 @@ impl Line {
             ));
         }
         self.pair("-netdev", Some(&user));
-        // Without an option ROM the firmware does not try to boot from the network.
+        self.network_card();
+    }
+
+    fn tap(&mut self, name: &str) {
+        self.pair(
+            "-netdev",
+            Some(&format!("tap,id=net0,ifname={name},script=no,downscript=no")),
+        );
+        self.network_card();
+    }
+
+    /// Without an option ROM the firmware does not try to boot from the network.
+    fn network_card(&mut self) {
         self.device("virtio-net-pci,netdev=net0,romfile=");
     }
 }

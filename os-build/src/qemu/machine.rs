@@ -95,7 +95,7 @@ impl Machine {
             move |source| MachineError::Log { path, source }
         };
         let complaints = File::create(&said).map_err(log(&said))?;
-        let mut child = Command::new("qemu-system-x86_64")
+        let mut child = program(spec)
             .args(spec.arguments(&socket))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -204,8 +204,14 @@ impl Machine {
     ///
     /// # Errors
     /// The machine is gone or refuses.
-    pub fn query(&mut self, command: &'static str, arguments: serde_json::Value) -> Result<serde_json::Value, MachineError> {
-        self.monitor.execute(command, Some(arguments)).map_err(|source| MachineError::Monitor { command, source })
+    pub fn query(
+        &mut self,
+        command: &'static str,
+        arguments: serde_json::Value,
+    ) -> Result<serde_json::Value, MachineError> {
+        self.monitor
+            .execute(command, Some(arguments))
+            .map_err(|source| MachineError::Monitor { command, source })
     }
 
     /// Takes the power away: the process ends at once. Writes it had submitted stay on the disk file.
@@ -276,6 +282,17 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// QEMU, in the namespace the machine belongs to.
+fn program(spec: &MachineSpec) -> Command {
+    const QEMU: &str = "qemu-system-x86_64";
+    let Some(namespace) = &spec.namespace else {
+        return Command::new(QEMU);
+    };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, QEMU]);
+    command
 }
 
 /// User and system ticks out of `/proc/PID/stat` (proc(5)); the command name may hold spaces and brackets.

@@ -22,6 +22,7 @@ static CASES: &[Case] = &[
     Case::short("sockets_refuse_a_containers_root", posture::sockets),
     Case::short("every_service_is_confined_as_the_table_says", posture::table),
     Case::short("hostile_containers_leave_the_host_responsive", bounds::hostile),
+    Case::short("nothing_answers_from_outside_unless_it_was_published", posture::scan).as_root(),
     Case::short("containers_reach_neither_host_nor_metadata", posture::reach),
 ];
 

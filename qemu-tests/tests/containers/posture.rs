@@ -1,6 +1,7 @@
 //! What each program may do, and what a container cannot.
 
 use anyhow::{Context, Result, ensure};
+use keelson_qemu_tests::segment::Segment;
 use keelson_qemu_tests::{Environment, Lab};
 
 use crate::machine::{AS_HOST, with_probe};
@@ -121,6 +122,28 @@ pub fn reach(environment: &Environment) -> Result<()> {
         let answer = machine.ask("/connect?10.0.2.2:1")?;
         ensure!(answer.contains("refused"), "the outside is not reached: {answer}");
         machine.guest.power_off()?;
+        Ok(())
+    })
+}
+
+/// All TCP ports of a machine with nothing declared, and its resolver, from a neighbour on the same link.
+pub fn scan(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "scan", |lab| {
+        let segment = Segment::new(lab.directory())?;
+        let disk = lab.disk("system")?;
+        let guest = lab.boot("guest", &disk, |spec| {
+            spec.tap = Some(segment.tap().to_owned());
+            spec.namespace = Some(segment.namespace().to_owned());
+        })?;
+        segment.wait_for_lease()?;
+        let open = segment.run_probe(&["scan", Segment::GUEST])?;
+        ensure!(open.trim().is_empty(), "open from outside: {open}");
+        let answer = segment.run_probe(&["ask-name", Segment::GUEST])?;
+        ensure!(
+            answer.starts_with("no answer"),
+            "the resolver answers the outside: {answer}"
+        );
+        guest.power_off()?;
         Ok(())
     })
 }

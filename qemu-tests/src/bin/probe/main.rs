@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         ["fork-bomb"] => hostile::fork_bomb(),
         ["memory-hog"] => hostile::memory_hog(),
         ["disk-hog", path] => hostile::disk_hog(path),
+        ["scan", address] => reach::scan(address),
+        ["ask-name", server] => reach::ask_name(server),
         ["say", text] => hostile::say(text),
         ["orphan-parent"] => hostile::orphan_parent(),
         ["orphan"] => Ok(()),

@@ -19,6 +19,40 @@ pub fn connect(address: &str) -> io::Result<String> {
     })
 }
 
+/// Prints every open TCP port of an address, one a line.
+pub fn scan(address: &str) -> io::Result<()> {
+    const THREADS: u32 = 64;
+    let address: std::net::IpAddr = address.parse().map_err(io::Error::other)?;
+    let scanners: Vec<_> = (0..THREADS)
+        .map(|first| {
+            std::thread::spawn(move || {
+                let mine = (1..=u32::from(u16::MAX)).skip(first as usize).step_by(THREADS as usize);
+                let open = |port: &u16| TcpStream::connect_timeout(&(address, *port).into(), PATIENCE).is_ok();
+                mine.filter_map(|port| u16::try_from(port).ok())
+                    .filter(open)
+                    .collect::<Vec<u16>>()
+            })
+        })
+        .collect();
+    for scanner in scanners {
+        let open = scanner.join().map_err(|_| io::Error::other("a scanner panicked"))?;
+        open.iter().for_each(|port| println!("{port}"));
+    }
+    Ok(())
+}
+
+/// Asks a server for a name; prints `answered`, or why not.
+pub fn ask_name(server: &str) -> io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send_to(&question("localhost"), (server, 53))?;
+    match socket.recv(&mut [0; 512]) {
+        Ok(_) => println!("answered"),
+        Err(error) => println!("no answer: {}", error.kind()),
+    }
+    Ok(())
+}
+
 /// Connects to a unix socket of any type and sends it a line (`PATH|LINE`); says what came back.
 pub fn ask_socket(argument: &str) -> io::Result<String> {
     let (path, line) = argument.split_once('|').unwrap_or((argument, ""));
