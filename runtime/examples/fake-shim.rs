@@ -14,8 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use keelson_shim_api::config::{CONFIG_FILE, LogLine, LogStream};
 use keelson_shim_api::{
-    Channel, ExitRecord, Failure, FailureKind, Hello, LaunchReport, Outcome, Packet, Phase,
-    Request, RequestBody, ShimConfig, ShimState,
+    Channel, ExitRecord, Failure, FailureKind, Hello, LaunchReport, Outcome, Packet, Phase, Request, RequestBody,
+    ShimConfig, ShimState,
 };
 
 struct Container {
@@ -33,8 +33,14 @@ fn now() -> u64 {
 impl Container {
     fn say(&self, text: &str) {
         let Some(path) = &self.config.log.file else { return };
-        let line = LogLine { time: now(), stream: LogStream::Stdout, text: format!("{text}\n") };
-        let Ok(mut file) = fs::File::options().create(true).append(true).open(path) else { return };
+        let line = LogLine {
+            time: now(),
+            stream: LogStream::Stdout,
+            text: format!("{text}\n"),
+        };
+        let Ok(mut file) = fs::File::options().create(true).append(true).open(path) else {
+            return;
+        };
         let _ = writeln!(file, "{}", serde_json::to_string(&line).unwrap_or_default());
     }
 
@@ -54,7 +60,12 @@ impl Container {
         let word = |at: usize| self.args.get(at).map(String::as_str).unwrap_or_default();
         if word(0) == "missing" {
             let message = "find program missing: executable file not found in $PATH".to_owned();
-            return Outcome::Failed { failure: Failure { kind: FailureKind::NotFound, message } };
+            return Outcome::Failed {
+                failure: Failure {
+                    kind: FailureKind::NotFound,
+                    message,
+                },
+            };
         }
         if let Ok(mut state) = self.state.lock() {
             *state = (Phase::Running, None, now());
@@ -84,7 +95,9 @@ impl Container {
     }
 
     fn describe(&self) -> Outcome {
-        let Ok(state) = self.state.lock() else { return Outcome::Done };
+        let Ok(state) = self.state.lock() else {
+            return Outcome::Done;
+        };
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         Outcome::State {
             state: ShimState {
@@ -101,7 +114,9 @@ impl Container {
     }
 
     fn wait(&self) -> Outcome {
-        let Ok(state) = self.state.lock() else { return Outcome::Done };
+        let Ok(state) = self.state.lock() else {
+            return Outcome::Done;
+        };
         match self.ended.wait_while(state, |state| state.1.is_none()) {
             Ok(state) => match state.1.clone() {
                 Some(exit) => Outcome::Exited { exit },
@@ -120,7 +135,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = serde_json::from_value(spec["process"]["args"].clone())?;
     let listener = UnixListener::bind(&config.socket)?;
     let own = i32::try_from(std::process::id())?;
-    let report = LaunchReport::Created { pid: own, shim_pid: own };
+    let report = LaunchReport::Created {
+        pid: own,
+        shim_pid: own,
+    };
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(&report)?)?;
     out.flush()?;
@@ -128,7 +146,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let null = fs::File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null)?;
     let state = Mutex::new((Phase::Created, None, 0));
-    let container = Arc::new(Container { config, args, state, ended: Condvar::new() });
+    let container = Arc::new(Container {
+        config,
+        args,
+        state,
+        ended: Condvar::new(),
+    });
     for stream in listener.incoming() {
         let (stream, container) = (stream?, Arc::clone(&container));
         std::thread::spawn(move || serve(stream, &container));

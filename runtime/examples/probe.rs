@@ -50,8 +50,8 @@ fn run() -> Done {
 fn serve(port: &str, text: &str) -> Done {
     let port: u16 = port.parse()?;
     let any = std::net::Ipv6Addr::UNSPECIFIED;
-    let listener = TcpListener::bind((any, port))
-        .or_else(|_| TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)))?;
+    let listener =
+        TcpListener::bind((any, port)).or_else(|_| TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)))?;
     for stream in listener.incoming() {
         let mut stream = stream?;
         let body = format!("{text} to {}", stream.peer_addr()?.ip());
@@ -81,7 +81,10 @@ fn show() -> Done {
     }
     say(&format!("pid {}", std::process::id()))?;
     say(&format!("cwd {}", std::env::current_dir()?.display()))?;
-    say(&format!("host {}", fs::read_to_string("/proc/sys/kernel/hostname")?.trim()))?;
+    say(&format!(
+        "host {}",
+        fs::read_to_string("/proc/sys/kernel/hostname")?.trim()
+    ))?;
     for (key, value) in std::env::vars() {
         say(&format!("env {key}={value}"))?;
     }

@@ -34,9 +34,7 @@ impl Selection {
             LogStream::Stdout => self.stdout,
             LogStream::Stderr => self.stderr,
         };
-        stream
-            && self.since.is_none_or(|since| at >= since)
-            && self.until.is_none_or(|until| at <= until)
+        stream && self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
     }
 }
 
@@ -68,7 +66,12 @@ impl Reader {
             parts.extend(open_if_there(Path::new(&name))?);
         }
         let current = open_if_there(path)?;
-        Ok(Reader { path: path.to_owned(), parts, current, rest: vec![] })
+        Ok(Reader {
+            path: path.to_owned(),
+            parts,
+            current,
+            rest: vec![],
+        })
     }
 
     /// Whole lines that are there and were not returned yet; empty at the end.
@@ -100,7 +103,9 @@ impl Reader {
 
     /// Whether the file that was read to its end has been renamed and a new one is there.
     fn go_on_after_rename(&mut self) -> io::Result<bool> {
-        let Some(new) = open_if_there(&self.path)? else { return Ok(false) };
+        let Some(new) = open_if_there(&self.path)? else {
+            return Ok(false);
+        };
         let inode = |file: &File| file.metadata().map(|m| (m.dev(), m.ino()));
         let same = match &self.current {
             Some(old) => inode(old)? == inode(&new)?,
@@ -125,7 +130,9 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
 
 /// Takes all whole lines out of `bytes`.
 fn take_lines(bytes: &mut Vec<u8>) -> Vec<LogLine> {
-    let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else { return vec![] };
+    let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+        return vec![];
+    };
     let rest = bytes.split_off(last.saturating_add(1));
     let whole = std::mem::replace(bytes, rest);
     whole.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
@@ -158,7 +165,11 @@ mod tests {
     use std::io::Write as _;
 
     fn line(time: u64, text: &str) -> LogLine {
-        LogLine { time, stream: LogStream::Stdout, text: text.to_owned() }
+        LogLine {
+            time,
+            stream: LogStream::Stdout,
+            text: text.to_owned(),
+        }
     }
 
     fn append(path: &Path, lines: &[LogLine]) {

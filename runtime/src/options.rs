@@ -46,7 +46,9 @@ impl Default for Options {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// Not one of ours.
-    #[error("unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --resolver, --secrets, each with a path")]
+    #[error(
+        "unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --resolver, --secrets, each with a path"
+    )]
     Unknown(OsString),
     /// Its path is missing.
     #[error("{0:?} needs a path")]
@@ -57,9 +59,7 @@ pub enum OptionError {
 ///
 /// # Errors
 /// The first argument that makes no sense.
-pub fn parse_options(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Options, OptionError> {
+pub fn parse_options(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, OptionError> {
     let mut options = Options::default();
     let mut arguments = arguments.into_iter();
     while let Some(name) = arguments.next() {

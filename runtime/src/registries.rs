@@ -43,17 +43,19 @@ impl Publisher {
             let ca = registry.ca.iter().map(|bundle| bundle.as_pem().to_owned()).collect();
             let mirrors = registry.mirrors.iter().map(|m| m.as_str().to_owned()).collect();
             let plain_http = registry.plain_http;
-            let one = RegistrySettings { plain_http, ca, mirrors, credentials };
+            let one = RegistrySettings {
+                plain_http,
+                ca,
+                mirrors,
+                credentials,
+            };
             settings.insert(host.as_str().to_owned(), one);
         }
         self.sender.send_replace(Arc::new(settings));
     }
 }
 
-fn read_credentials(
-    host: &str,
-    registry: &keelson_machine_config::Registry,
-) -> Option<Credentials> {
+fn read_credentials(host: &str, registry: &keelson_machine_config::Registry) -> Option<Credentials> {
     let username = registry.username.clone()?;
     let reference = registry.password.as_ref()?;
     match reference.read() {

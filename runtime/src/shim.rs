@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use keelson_shim_api::{
-    Channel, ChannelError, ExitRecord, Failure, Hello, Outcome, Packet, Request, RequestBody,
-    ShimState,
+    Channel, ChannelError, ExitRecord, Failure, Hello, Outcome, Packet, Request, RequestBody, ShimState,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
@@ -73,7 +72,10 @@ impl Shim {
     /// # Errors
     /// Nobody listens, or it speaks something else.
     pub async fn connect(path: &Path) -> Result<Shim, ShimError> {
-        let failed = |source| ShimError::Connect { path: path.to_owned(), source };
+        let failed = |source| ShimError::Connect {
+            path: path.to_owned(),
+            source,
+        };
         let socket = UnixStream::connect(path).await.map_err(failed)?;
         let mut channel = Channel::new(socket);
         channel.send(&Hello::ours(), &[])?;
@@ -93,7 +95,10 @@ impl Shim {
     /// The shim refused or is gone.
     pub async fn call(&self, body: RequestBody) -> Answer {
         let (answer, outcome) = oneshot::channel();
-        self.calls.send(Call { body, answer }).await.map_err(|_| ShimError::Gone)?;
+        self.calls
+            .send(Call { body, answer })
+            .await
+            .map_err(|_| ShimError::Gone)?;
         match outcome.await.map_err(|_| ShimError::Gone)?? {
             (Outcome::Failed { failure }, _) => Err(ShimError::Failed(failure)),
             done => Ok(done),
@@ -105,7 +110,13 @@ impl Shim {
     /// # Errors
     /// As [`Shim::call`].
     pub async fn kill(&self, signal: i32, all: bool) -> Result<(), ShimError> {
-        self.call(RequestBody::Kill { process: None, signal, all }).await.map(|_| ())
+        self.call(RequestBody::Kill {
+            process: None,
+            signal,
+            all,
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Where the container stands.
@@ -163,9 +174,7 @@ async fn serve(mut channel: Channel<UnixStream>, mut queue: mpsc::Receiver<Call>
 }
 
 /// Cancel-safe: what was read stays in the channel's buffer.
-async fn receive<T: serde::de::DeserializeOwned>(
-    channel: &mut Channel<UnixStream>,
-) -> Result<T, ShimError> {
+async fn receive<T: serde::de::DeserializeOwned>(channel: &mut Channel<UnixStream>) -> Result<T, ShimError> {
     loop {
         if let Some(message) = channel.buffered()? {
             return Ok(message);
@@ -179,10 +188,7 @@ async fn receive<T: serde::de::DeserializeOwned>(
     }
 }
 
-async fn send(
-    channel: &mut Channel<UnixStream>,
-    request: &Request,
-) -> Result<(), ShimError> {
+async fn send(channel: &mut Channel<UnixStream>, request: &Request) -> Result<(), ShimError> {
     channel.send(request, &[])?;
     loop {
         match channel.flush() {
@@ -196,11 +202,7 @@ async fn send(
 
 /// Waits until the socket can be read or written. The runtime's idea of that is refreshed by asking
 /// the kernel, as the channel reads and writes past it.
-async fn ready(
-    socket: &UnixStream,
-    interest: Interest,
-    flags: PollFlags,
-) -> Result<(), ChannelError> {
+async fn ready(socket: &UnixStream, interest: Interest, flags: PollFlags) -> Result<(), ChannelError> {
     let ask = || {
         let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), flags)];
         match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
@@ -208,12 +210,19 @@ async fn ready(
             _ => Ok(()),
         }
     };
-    socket.async_io(interest, ask).await.map_err(|source| ChannelError::Socket { source })
+    socket
+        .async_io(interest, ask)
+        .await
+        .map_err(|source| ChannelError::Socket { source })
 }
 
 /// The end of a run as the state machine takes it.
 pub fn ending(exit: &ExitRecord) -> Ending {
-    Ending { code: exit.code, oom_killed: exit.oom_killed, at: timestamp(exit.finished_at) }
+    Ending {
+        code: exit.code,
+        oom_killed: exit.oom_killed,
+        at: timestamp(exit.finished_at),
+    }
 }
 
 /// The moment `nanoseconds` after 1970.

@@ -42,8 +42,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     owner.reconcile().await.context("take over containers")?;
     tokio::spawn(owner.run(queue));
 
-    resolver::announce(options.resolver.clone(), *world.network.subnets())
-        .context("start talking to the resolver")?;
+    resolver::announce(options.resolver.clone(), *world.network.subnets()).context("start talking to the resolver")?;
     let (publisher, registries) = registries::channel();
     let engine = Handle::new(sender);
     let keeper = Keeper {
@@ -63,7 +62,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     });
 
-    let app = App { engine, world, registries, started: Timestamp::now() };
+    let app = App {
+        engine,
+        world,
+        registries,
+        started: Timestamp::now(),
+    };
     keelson_daemon::notify::ready();
     log::info!("engine is ready");
     app.serve(listener).await.context("serve the API")

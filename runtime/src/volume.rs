@@ -54,7 +54,11 @@ impl Volumes {
     /// The name is no name, or the directory cannot be made.
     pub fn ensure(&self, name: &str) -> Result<Volume, VolumeError> {
         let data = self.data(name)?;
-        let failed = |source| VolumeError::Io { action: "make", path: data.clone(), source };
+        let failed = |source| VolumeError::Io {
+            action: "make",
+            path: data.clone(),
+            source,
+        };
         let parent = data.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent).map_err(failed)?;
         match fs::create_dir(&data) {
@@ -62,9 +66,7 @@ impl Volumes {
                 sync(parent).and_then(|()| sync(&self.root)).map_err(failed)?;
                 Ok(Volume { data, fresh: true })
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(Volume { data, fresh: false })
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Volume { data, fresh: false }),
             Err(error) => Err(failed(error)),
         }
     }
@@ -77,9 +79,11 @@ impl Volumes {
         let data = self.data(name)?;
         let path = data.parent().unwrap_or(&self.root).to_owned();
         match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(VolumeError::Io { action: "remove", path, source })
-            }
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(VolumeError::Io {
+                action: "remove",
+                path,
+                source,
+            }),
             _ => Ok(()),
         }
     }

@@ -12,7 +12,11 @@ fn machine() -> Machine {
         Shim::Fake,
         layer(&[
             ("etc/", 0o755, b""),
-            ("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n"),
+            (
+                "etc/passwd",
+                0o644,
+                b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n",
+            ),
             ("data/", 0o755, b""),
             ("data/seed", 0o644, b"from the image"),
         ]),
@@ -34,11 +38,17 @@ fn privileged_a_container_lives_and_dies_by_dockers_client() {
     let shown = machine.docker_ok(&["ps", "--no-trunc", "--format", "{{.Names}} {{.State}} {{.Ports}}"]);
     assert_eq!(shown, "web running 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
     assert_eq!(machine.inspect("web", "{{.Path}} {{.Args}}"), "/bin/probe [run]");
-    assert_eq!(machine.inspect("web", "{{.NetworkSettings.Networks.bridge.IPAddress}}"), "172.30.0.2");
+    assert_eq!(
+        machine.inspect("web", "{{.NetworkSettings.Networks.bridge.IPAddress}}"),
+        "172.30.0.2"
+    );
     assert_eq!(machine.inspect("web", "{{.Config.Env}}"), "[PATH=/bin FROM=image]");
 
     machine.docker_ok(&["stop", "-t", "5", "web"]);
-    assert_eq!(machine.inspect("web", "{{.State.Status}} {{.State.ExitCode}}"), "exited 143");
+    assert_eq!(
+        machine.inspect("web", "{{.State.Status}} {{.State.ExitCode}}"),
+        "exited 143"
+    );
     machine.docker_ok(&["start", "web"]);
     machine.docker_ok(&["restart", "web"]);
     machine.docker_ok(&["kill", "web"]);
@@ -60,7 +70,10 @@ fn privileged_output_is_read_and_followed() {
     let stamped = machine.docker_ok(&["logs", "-t", "talk"]);
     assert!(stamped.ends_with("Z hello"), "{stamped}");
     assert_eq!(machine.docker_ok(&["logs", "--tail", "0", "talk"]), "");
-    assert_eq!(machine.docker_ok(&["logs", "--since", "2099-01-01T00:00:00Z", "talk"]), "");
+    assert_eq!(
+        machine.docker_ok(&["logs", "--since", "2099-01-01T00:00:00Z", "talk"]),
+        ""
+    );
     let follow = machine.docker_spawn(&["logs", "-f", "talk"]);
     machine.docker_ok(&["stop", "talk"]);
     let output = follow.wait_with_output().unwrap();
@@ -85,15 +98,24 @@ fn privileged_refusals_are_in_dockers_words() {
         (&["rm", "web"], "container is running"),
         (&["rmi", &image], "image is being used by running container"),
         (&["run", "-d", "-p", "8080:80", &image], "port is already allocated"),
-        (&["run", "-d", "--entrypoint", "missing", &image], "executable file not found"),
-        (&["run", "-d", "--link", "web:x", &image], "not supported by this engine yet"),
+        (
+            &["run", "-d", "--entrypoint", "missing", &image],
+            "executable file not found",
+        ),
+        (
+            &["run", "-d", "--link", "web:x", &image],
+            "not supported by this engine yet",
+        ),
         (&["exec", "web", "ls"], "not supported by this engine yet"),
     ];
     for (arguments, want) in cases {
         let got = machine.docker_fails(arguments);
         assert!(got.contains(want), "{arguments:?}: {got}");
     }
-    let code = machine.docker(&["run", "-d", "--entrypoint", "missing", &image]).status.code();
+    let code = machine
+        .docker(&["run", "-d", "--entrypoint", "missing", &image])
+        .status
+        .code();
     assert_eq!(code, Some(127));
     machine.docker_ok(&["rm", "-f", "web"]);
 }
@@ -103,16 +125,41 @@ fn privileged_policies_restart_and_patience_ends() {
     let machine = machine();
     let image = machine.image();
     machine.docker_ok(&["pull", &image]);
-    let limited = ["run", "-d", "--name", "flap", "--restart", "on-failure:2", "--entrypoint", "exit"];
+    let limited = [
+        "run",
+        "-d",
+        "--name",
+        "flap",
+        "--restart",
+        "on-failure:2",
+        "--entrypoint",
+        "exit",
+    ];
     machine.docker_ok(&[&limited[..], &[&image, "3"]].concat());
-    machine.wait_until("flap", "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}", "exited 2 3");
+    machine.wait_until(
+        "flap",
+        "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}",
+        "exited 2 3",
+    );
 
     machine.docker_ok(&["run", "-d", "--name", "deaf", "--entrypoint", "stubborn", &image]);
     machine.docker_ok(&["stop", "-t", "1", "deaf"]);
     assert_eq!(machine.inspect("deaf", "{{.State.ExitCode}}"), "137");
 
-    machine.docker_ok(&["run", "-d", "--rm", "--name", "brief", "--entrypoint", "exit", &image, "0"]);
-    wait_for("the removal", || (!machine.docker(&["inspect", "brief"]).status.success()).then_some(()));
+    machine.docker_ok(&[
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "brief",
+        "--entrypoint",
+        "exit",
+        &image,
+        "0",
+    ]);
+    wait_for("the removal", || {
+        (!machine.docker(&["inspect", "brief"]).status.success()).then_some(())
+    });
 }
 
 #[test]
@@ -129,7 +176,10 @@ fn privileged_a_killed_daemon_finds_its_containers() {
     let other = nix::unistd::Pid::from_raw(other.parse().unwrap());
     nix::sys::signal::kill(other, nix::sys::signal::Signal::SIGKILL).unwrap();
     machine.start_daemon();
-    assert_eq!(machine.inspect("web", "{{.State.Status}} {{.State.Pid}}"), format!("running {pid}"));
+    assert_eq!(
+        machine.inspect("web", "{{.State.Status}} {{.State.Pid}}"),
+        format!("running {pid}")
+    );
     let taken = machine.docker_fails(&["run", "-d", "-p", "8080:80", &image]);
     assert!(taken.contains("port is already allocated"), "{taken}");
     machine.wait_until("gone", "{{.State.Status}}", "running");
@@ -153,5 +203,7 @@ fn privileged_declared_containers_are_kept() {
     machine.write_config(&serde_json::json!({}));
     let pid = nix::unistd::Pid::from_raw(machine.daemon_pid());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
-    wait_for("the removal", || (machine.docker_ok(&["ps", "-aq"]).is_empty()).then_some(()));
+    wait_for("the removal", || {
+        (machine.docker_ok(&["ps", "-aq"]).is_empty()).then_some(())
+    });
 }

@@ -19,7 +19,11 @@ fn machine() -> Machine {
             ("bin/", 0o755, b""),
             ("bin/probe", 0o755, &probe),
             ("etc/", 0o755, b""),
-            ("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n"),
+            (
+                "etc/passwd",
+                0o644,
+                b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/srv:/bin/sh\n",
+            ),
             ("etc/group", 0o644, b"root:x:0:\nwww:x:33:\nlog:x:44:www\n"),
             ("data/", 0o755, b""),
             ("data/seed", 0o640, b"from the image"),
@@ -61,21 +65,41 @@ fn privileged_a_container_runs_as_it_was_asked() {
     let has = |text: &str, line: &str| {
         assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
     };
-    for line in ["Uid:\t0\t0\t0\t0", "CapEff:\t00000000a80425fb", "NoNewPrivs:\t0", "Seccomp:\t2"] {
+    for line in [
+        "Uid:\t0\t0\t0\t0",
+        "CapEff:\t00000000a80425fb",
+        "NoNewPrivs:\t0",
+        "Seccomp:\t2",
+    ] {
         has(&shown, line);
     }
-    for line in ["pid 1", "cwd /work", "env PATH=/bin", "env FROM=image", "env HOME=/root"] {
+    for line in [
+        "pid 1",
+        "cwd /work",
+        "env PATH=/bin",
+        "env FROM=image",
+        "env HOME=/root",
+    ] {
         has(&shown, line);
     }
     let options = ["-u", "www", "-w", "/tmp", "-e", "A=b", "-h", "box", "--cap-drop", "ALL"];
     let shown = machine.output(&options, &["show"]);
-    for line in ["Uid:\t33\t33\t33\t33", "Gid:\t33\t33\t33\t33", "cwd /tmp", "env A=b", "host box"] {
+    for line in [
+        "Uid:\t33\t33\t33\t33",
+        "Gid:\t33\t33\t33\t33",
+        "cwd /tmp",
+        "env A=b",
+        "host box",
+    ] {
         has(&shown, line);
     }
     let free = machine.output(&["--privileged"], &["show"]);
     has(&free, "Seccomp:\t0");
     let missing = machine.docker_fails(&["run", "-d", "--entrypoint", "/no", &machine.image()]);
-    assert!(missing.contains("no such file") || missing.contains("not found"), "{missing}");
+    assert!(
+        missing.contains("no such file") || missing.contains("not found"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -110,11 +134,20 @@ fn privileged_published_ports_answer_and_nothing_else_does() {
 #[test]
 fn privileged_volumes_keep_what_is_written() {
     let machine = machine();
-    assert_eq!(machine.output(&["-v", "data:/data"], &["read", "/data/seed"]), "from the image");
+    assert_eq!(
+        machine.output(&["-v", "data:/data"], &["read", "/data/seed"]),
+        "from the image"
+    );
     machine.output(&["-v", "data:/data"], &["write", "/data/seed", "changed"]);
-    assert_eq!(machine.output(&["-v", "data:/data"], &["read", "/data/seed"]), "changed");
+    assert_eq!(
+        machine.output(&["-v", "data:/data"], &["read", "/data/seed"]),
+        "changed"
+    );
     let refused = machine.output(&["-v", "data:/data:ro"], &["write", "/data/seed", "again"]);
-    assert!(refused.contains("Read-only") || refused.contains("code: 30"), "{refused}");
+    assert!(
+        refused.contains("Read-only") || refused.contains("code: 30"),
+        "{refused}"
+    );
     let own = machine.path("own");
     std::fs::create_dir(&own).unwrap();
     std::fs::write(own.join("file"), "of the host").unwrap();
@@ -122,7 +155,10 @@ fn privileged_volumes_keep_what_is_written() {
     assert_eq!(machine.output(&["-v", &bind], &["read", "/mnt/file"]), "of the host");
     let sealed = machine.output(&["--read-only"], &["write", "/file", "x"]);
     assert!(sealed.contains("code: 30") || sealed.contains("Read-only"), "{sealed}");
-    assert_eq!(machine.output(&["--read-only", "--tmpfs", "/t"], &["write", "/t/x", "x"]), "");
+    assert_eq!(
+        machine.output(&["--read-only", "--tmpfs", "/t"], &["write", "/t/x", "x"]),
+        ""
+    );
 }
 
 #[test]
@@ -149,7 +185,21 @@ fn privileged_stop_restart_and_policies_on_real_processes() {
     assert_ne!(machine.inspect("calm", "{{.State.Pid}}"), first);
     machine.docker_ok(&["kill", "calm"]);
     assert_eq!(machine.docker_ok(&["wait", "calm"]), "137");
-    let flap = ["run", "-d", "--name", "flap", "--restart", "on-failure:2", &image, "exit", "3"];
+    let flap = [
+        "run",
+        "-d",
+        "--name",
+        "flap",
+        "--restart",
+        "on-failure:2",
+        &image,
+        "exit",
+        "3",
+    ];
     machine.docker_ok(&flap);
-    machine.wait_until("flap", "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}", "exited 2 3");
+    machine.wait_until(
+        "flap",
+        "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}",
+        "exited 2 3",
+    );
 }

@@ -18,22 +18,19 @@ use crate::engine::signal::{KILL, parse_signal};
 
 impl App {
     /// `POST /containers/create`
-    pub(super) async fn container_create(
-        &self,
-        query: &Query,
-        body: &[u8],
-    ) -> Result<Reply, EngineError> {
+    pub(super) async fn container_create(&self, query: &Query, body: &[u8]) -> Result<Reply, EngineError> {
         let request = Box::new(parse_create(body)?);
         let name = query.filled("name").map(str::to_owned);
-        let id =
-            self.engine.ask(|reply| Action::Create { name, request, reply }).await?;
-        Ok(json_reply(StatusCode::CREATED, &json!({"Id": id.as_str(), "Warnings": []})))
+        let id = self.engine.ask(|reply| Action::Create { name, request, reply }).await?;
+        Ok(json_reply(
+            StatusCode::CREATED,
+            &json!({"Id": id.as_str(), "Warnings": []}),
+        ))
     }
 
     /// `GET /containers/json`
     pub(super) async fn container_list(&self, query: &Query) -> Result<Reply, EngineError> {
-        let filters =
-            Filters::parse(query.get("filters"), &LIST_FILTERS).map_err(EngineError::Invalid)?;
+        let filters = Filters::parse(query.get("filters"), &LIST_FILTERS).map_err(EngineError::Invalid)?;
         let limit = query.number("limit").map_err(EngineError::Invalid)?.unwrap_or(-1);
         let all = query.flag("all") || limit > 0 || !filters.values("status").is_empty();
         let records = self.engine.ask(|reply| Action::List { reply }).await?;
@@ -42,8 +39,7 @@ impl App {
             .filter(|record| all || is_shown_by_default(record))
             .filter(|record| is_wanted(record, &filters))
             .take(usize::try_from(limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX));
-        let list: Vec<Value> =
-            shown.map(|record| self.with_surroundings(record, summary)).collect();
+        let list: Vec<Value> = shown.map(|record| self.with_surroundings(record, summary)).collect();
         Ok(ok(&Value::Array(list)))
     }
 
@@ -57,27 +53,51 @@ impl App {
         match verb {
             ContainerVerb::Inspect => self.container_inspect(name).await,
             ContainerVerb::Start => {
-                self.engine.ask(|reply| Action::Start { container: name, reply }).await?;
+                self.engine
+                    .ask(|reply| Action::Start { container: name, reply })
+                    .await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ContainerVerb::Stop => {
                 let how = stop_request(query)?;
-                self.engine.ask(|reply| Action::Stop { container: name, how, reply }).await?;
+                self.engine
+                    .ask(|reply| Action::Stop {
+                        container: name,
+                        how,
+                        reply,
+                    })
+                    .await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ContainerVerb::Restart => {
                 let how = stop_request(query)?;
-                self.engine.ask(|reply| Action::Restart { container: name, how, reply }).await?;
+                self.engine
+                    .ask(|reply| Action::Restart {
+                        container: name,
+                        how,
+                        reply,
+                    })
+                    .await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ContainerVerb::Kill => {
                 let signal = query.filled("signal").map_or(Ok(KILL), signal_number)?;
-                self.engine.ask(|reply| Action::Kill { container: name, signal, reply }).await?;
+                self.engine
+                    .ask(|reply| Action::Kill {
+                        container: name,
+                        signal,
+                        reply,
+                    })
+                    .await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ContainerVerb::Rename => {
                 let new = query.filled("name").unwrap_or_default().to_owned();
-                let action = |reply| Action::Rename { container: name, name: new, reply };
+                let action = |reply| Action::Rename {
+                    container: name,
+                    name: new,
+                    reply,
+                };
                 self.engine.ask(action).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
@@ -85,15 +105,16 @@ impl App {
             ContainerVerb::Wait => self.container_wait(name, query).await,
             ContainerVerb::Logs => self.container_logs(name, query).await,
             ContainerVerb::Resize => Err(EngineError::NotSupported("resizing terminals".into())),
-            ContainerVerb::Attach => {
-                Err(EngineError::NotSupported("attaching (use run -d and logs -f)".into()))
-            }
+            ContainerVerb::Attach => Err(EngineError::NotSupported("attaching (use run -d and logs -f)".into())),
         }
     }
 
     /// The record of a container.
     pub(super) async fn record(&self, name: String) -> Result<ContainerRecord, EngineError> {
-        let found = self.engine.ask(|reply| Action::Inspect { container: name, reply }).await?;
+        let found = self
+            .engine
+            .ask(|reply| Action::Inspect { container: name, reply })
+            .await?;
         Ok(*found)
     }
 
@@ -107,7 +128,12 @@ impl App {
             return Err(EngineError::NotSupported("links".into()));
         }
         let (force, volumes) = (query.flag("force"), query.flag("v"));
-        let action = |reply| Action::Remove { container: name, force, volumes, reply };
+        let action = |reply| Action::Remove {
+            container: name,
+            force,
+            volumes,
+            reply,
+        };
         self.engine.ask(action).await?;
         Ok(empty(StatusCode::NO_CONTENT))
     }
@@ -123,7 +149,11 @@ impl App {
                 return Err(EngineError::Invalid(format!("invalid condition: {other:?}")));
             }
         };
-        let action = |reply| Action::Wait { container: name, until, reply };
+        let action = |reply| Action::Wait {
+            container: name,
+            until,
+            reply,
+        };
         let promise = self.engine.ask(action).await?;
         let (sender, body) = stream();
         tokio::spawn(async move {
@@ -164,12 +194,14 @@ fn signal_number(text: &str) -> Result<i32, EngineError> {
 fn stop_request(query: &Query) -> Result<StopRequest, EngineError> {
     let seconds = query.number("t").map_err(EngineError::Invalid)?;
     let signal = query.filled("signal").map(signal_number).transpose()?;
-    Ok(StopRequest { signal, patience: seconds.map(Patience::from_seconds) })
+    Ok(StopRequest {
+        signal,
+        patience: seconds.map(Patience::from_seconds),
+    })
 }
 
 const LIST_FILTERS: [&str; 11] = [
-    "ancestor", "exited", "expose", "health", "id", "label", "name", "network", "publish",
-    "status", "volume",
+    "ancestor", "exited", "expose", "health", "id", "label", "name", "network", "publish", "status", "volume",
 ];
 
 /// `ps` without `-a` shows what runs.
@@ -203,19 +235,31 @@ fn is_wanted(record: &ContainerRecord, filters: &Filters) -> bool {
         })
         && filters.any("publish", |port| has_port(record, port))
         && filters.any("expose", |port| {
-            record.resolved.expose.iter().any(|e| glob_matches(&with_protocol(port), &e.to_string()))
+            record
+                .resolved
+                .expose
+                .iter()
+                .any(|e| glob_matches(&with_protocol(port), &e.to_string()))
         })
         && filters.labels_match(&record.resolved.labels)
 }
 
 fn has_port(record: &ContainerRecord, wanted: &str) -> bool {
     let wanted = with_protocol(wanted);
-    record.endpoint.iter().flat_map(|endpoint| &endpoint.published).any(|publish| {
-        let protocol = publish.container.protocol.name();
-        format!("{}/{protocol}", publish.host_port) == wanted
-    })
+    record
+        .endpoint
+        .iter()
+        .flat_map(|endpoint| &endpoint.published)
+        .any(|publish| {
+            let protocol = publish.container.protocol.name();
+            format!("{}/{protocol}", publish.host_port) == wanted
+        })
 }
 
 fn with_protocol(port: &str) -> String {
-    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
+    if port.contains('/') {
+        port.to_owned()
+    } else {
+        format!("{port}/tcp")
+    }
 }

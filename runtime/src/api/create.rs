@@ -5,13 +5,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::create_body::{
-    CreateBody, DeviceBody, HostConfig, MountBody, PortBinding, RestartPolicyBody,
-};
+use super::create_body::{CreateBody, DeviceBody, HostConfig, MountBody, PortBinding, RestartPolicyBody};
 use crate::engine::error::EngineError;
 use crate::engine::request::{
-    ContainerRequest, DeviceRequest, HostNamespaces, Limits, MountRequest, MountSource,
-    NetworkMode, NetworkRequest, ProcessRequest, Publish, SecurityRequest, Ulimit,
+    ContainerRequest, DeviceRequest, HostNamespaces, Limits, MountRequest, MountSource, NetworkMode, NetworkRequest,
+    ProcessRequest, Publish, SecurityRequest, Ulimit,
 };
 use crate::engine::restart::RestartPolicy;
 use crate::spec::merge::parse_ports;
@@ -57,13 +55,14 @@ fn not_yet(what: impl Into<String>) -> EngineError {
 /// # Errors
 /// It is no such JSON, says something that makes no sense, or asks for what is not there yet.
 pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
-    let raw: Value = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!("invalid JSON: {error}")))?;
+    let raw: Value = serde_json::from_slice(body).map_err(|error| invalid(format!("invalid JSON: {error}")))?;
     refuse_not_yet(&raw)?;
-    let body: CreateBody = serde_json::from_value(raw)
-        .map_err(|error| invalid(format!("invalid container configuration: {error}")))?;
+    let body: CreateBody =
+        serde_json::from_value(raw).map_err(|error| invalid(format!("invalid container configuration: {error}")))?;
     if body.image.is_empty() {
-        return Err(invalid("config cannot be empty in order to create a container: no image"));
+        return Err(invalid(
+            "config cannot be empty in order to create a container: no image",
+        ));
     }
     let host = &body.host_config;
     let restart = parse_restart(&host.restart_policy)?;
@@ -160,9 +159,10 @@ fn parse_network(body: &CreateBody) -> Result<NetworkRequest, EngineError> {
         other => return Err(not_yet(format!("network {other:?}: only bridge, host and none"))),
     };
     let endpoints = &body.networking_config.endpoints_config;
-    if let Some(name) = endpoints.keys().find(|name| {
-        !matches!(name.as_str(), "default" | "bridge" | "host" | "none")
-    }) {
+    if let Some(name) = endpoints
+        .keys()
+        .find(|name| !matches!(name.as_str(), "default" | "bridge" | "host" | "none"))
+    {
         return Err(not_yet(format!("network {name:?}: only bridge, host and none")));
     }
     let mut expose = vec![];
@@ -192,8 +192,7 @@ fn parse_network(body: &CreateBody) -> Result<NetworkRequest, EngineError> {
 
 /// An empty list of bindings asks for a free port.
 fn parse_bindings(port: &str, bindings: &[PortBinding]) -> Result<Vec<Publish>, EngineError> {
-    let containers =
-        parse_ports(port).ok_or_else(|| invalid(format!("invalid port specification: {port:?}")))?;
+    let containers = parse_ports(port).ok_or_else(|| invalid(format!("invalid port specification: {port:?}")))?;
     let any = [PortBinding::default()];
     let bindings = if bindings.is_empty() { &any } else { bindings };
     let mut publish = vec![];
@@ -201,15 +200,20 @@ fn parse_bindings(port: &str, bindings: &[PortBinding]) -> Result<Vec<Publish>, 
         for binding in bindings {
             let host_ip = match binding.host_ip.as_str() {
                 "" => None,
-                text => Some(text.parse::<IpAddr>().map_err(|_| {
-                    invalid(format!("invalid host IP address: {text:?}"))
-                })?),
+                text => Some(
+                    text.parse::<IpAddr>()
+                        .map_err(|_| invalid(format!("invalid host IP address: {text:?}")))?,
+                ),
             };
             let host_port = match binding.host_port.as_str() {
                 "" => 0,
                 text => parse_host_port(text)?,
             };
-            publish.push(Publish { host_ip, host_port, container });
+            publish.push(Publish {
+                host_ip,
+                host_port,
+                container,
+            });
         }
     }
     Ok(publish)
@@ -218,7 +222,9 @@ fn parse_bindings(port: &str, bindings: &[PortBinding]) -> Result<Vec<Publish>, 
 /// A port, or a range of which the first is taken.
 fn parse_host_port(text: &str) -> Result<u16, EngineError> {
     let first = text.split('-').next().unwrap_or(text);
-    first.parse().map_err(|_| invalid(format!("invalid port specification: {text:?}")))
+    first
+        .parse()
+        .map_err(|_| invalid(format!("invalid port specification: {text:?}")))
 }
 
 fn parse_mounts(body: &CreateBody) -> Result<Vec<MountRequest>, EngineError> {
@@ -230,13 +236,26 @@ fn parse_mounts(body: &CreateBody) -> Result<Vec<MountRequest>, EngineError> {
         mounts.push(parse_mount(mount)?);
     }
     for (target, options) in &body.host_config.tmpfs {
-        let source = MountSource::Tmpfs { options: options.clone() };
-        mounts.push(MountRequest { source, target: target.clone(), read_only: false });
+        let source = MountSource::Tmpfs {
+            options: options.clone(),
+        };
+        mounts.push(MountRequest {
+            source,
+            target: target.clone(),
+            read_only: false,
+        });
     }
     for target in body.volumes.keys() {
         if !mounts.iter().any(|mount| &mount.target == target) {
-            let source = MountSource::Volume { name: String::new(), no_copy: false };
-            mounts.push(MountRequest { source, target: target.clone(), read_only: false });
+            let source = MountSource::Volume {
+                name: String::new(),
+                no_copy: false,
+            };
+            mounts.push(MountRequest {
+                source,
+                target: target.clone(),
+                read_only: false,
+            });
         }
     }
     Ok(mounts)
@@ -266,11 +285,22 @@ fn parse_bind(text: &str) -> Result<MountRequest, EngineError> {
         }
     }
     let source = if source.starts_with('/') {
-        MountSource::Bind { path: source.to_owned(), create: true, propagation }
+        MountSource::Bind {
+            path: source.to_owned(),
+            create: true,
+            propagation,
+        }
     } else {
-        MountSource::Volume { name: source.to_owned(), no_copy }
+        MountSource::Volume {
+            name: source.to_owned(),
+            no_copy,
+        }
     };
-    Ok(MountRequest { source, target: target.to_owned(), read_only })
+    Ok(MountRequest {
+        source,
+        target: target.to_owned(),
+        read_only,
+    })
 }
 
 fn parse_mount(body: &MountBody) -> Result<MountRequest, EngineError> {
@@ -304,7 +334,10 @@ fn parse_mount(body: &MountBody) -> Result<MountRequest, EngineError> {
             if options.driver_config.is_some_and(|d| !d.is_null()) {
                 return Err(not_yet("volume drivers"));
             }
-            MountSource::Volume { name: body.source.clone(), no_copy: options.no_copy }
+            MountSource::Volume {
+                name: body.source.clone(),
+                no_copy: options.no_copy,
+            }
         }
         "tmpfs" => {
             let options = body.tmpfs_options.clone().unwrap_or_default();
@@ -315,11 +348,17 @@ fn parse_mount(body: &MountBody) -> Result<MountRequest, EngineError> {
             if options.mode > 0 {
                 words.push(format!("mode={:o}", options.mode));
             }
-            MountSource::Tmpfs { options: words.join(",") }
+            MountSource::Tmpfs {
+                options: words.join(","),
+            }
         }
         other => return Err(not_yet(format!("mounts of type {other:?}"))),
     };
-    Ok(MountRequest { source, target: body.target.clone(), read_only: body.read_only })
+    Ok(MountRequest {
+        source,
+        target: body.target.clone(),
+        read_only: body.read_only,
+    })
 }
 
 fn parse_namespaces(host: &HostConfig) -> Result<HostNamespaces, EngineError> {
@@ -379,9 +418,7 @@ fn parse_device(body: &DeviceBody) -> DeviceRequest {
 }
 
 fn parse_limits(host: &HostConfig) -> Result<Limits, EngineError> {
-    let amount = |name: &str, value: i64| {
-        u64::try_from(value).map_err(|_| invalid(format!("invalid {name}: {value}")))
-    };
+    let amount = |name: &str, value: i64| u64::try_from(value).map_err(|_| invalid(format!("invalid {name}: {value}")));
     let mut disk = 0;
     for (key, value) in &host.storage_opt {
         if key != "size" {
@@ -409,7 +446,11 @@ fn parse_limits(host: &HostConfig) -> Result<Limits, EngineError> {
         ulimits: host
             .ulimits
             .iter()
-            .map(|u| Ulimit { name: u.name.clone(), soft: u.soft, hard: u.hard })
+            .map(|u| Ulimit {
+                name: u.name.clone(),
+                soft: u.soft,
+                hard: u.hard,
+            })
             .collect(),
     })
 }

@@ -56,11 +56,25 @@ fn the_command_line_clients_run() {
     assert_eq!(request.restart, RestartPolicy::OnFailure { max: 3 });
     assert_eq!(request.limits.memory, 64 << 20);
     assert_eq!(request.limits.pids, None);
-    let container = ContainerPort { port: 80, protocol: Protocol::Tcp };
-    let want = Publish { host_ip: None, host_port: 8080, container };
+    let container = ContainerPort {
+        port: 80,
+        protocol: Protocol::Tcp,
+    };
+    let want = Publish {
+        host_ip: None,
+        host_port: 8080,
+        container,
+    };
     assert_eq!(request.network.publish, [want]);
-    let source = MountSource::Volume { name: "data".into(), no_copy: false };
-    let want = MountRequest { source, target: "/data".into(), read_only: false };
+    let source = MountSource::Volume {
+        name: "data".into(),
+        no_copy: false,
+    };
+    let want = MountRequest {
+        source,
+        target: "/data".into(),
+        read_only: false,
+    };
     assert_eq!(request.mounts, [want]);
     assert!(!request.security.unmask);
 }
@@ -120,17 +134,28 @@ fn nonsense_is_refused() {
 fn binds_in_all_spellings() {
     let bind = |text| parse_bind(text).unwrap();
     assert!(bind("/a:/b:ro,z").read_only);
-    let MountSource::Bind { create, propagation, .. } = bind("/a:/b:rslave").source else {
+    let MountSource::Bind {
+        create, propagation, ..
+    } = bind("/a:/b:rslave").source
+    else {
         panic!("not a bind")
     };
     assert_eq!((create, propagation.as_str()), (true, "rslave"));
-    let nocopy = MountSource::Volume { name: "v".into(), no_copy: true };
+    let nocopy = MountSource::Volume {
+        name: "v".into(),
+        no_copy: true,
+    };
     assert_eq!(bind("v:/b:nocopy").source, nocopy);
 }
 
 #[test]
 fn sizes() {
-    let table = [("10G", Some(10 << 30)), ("512m", Some(512 << 20)), ("7", Some(7)), ("x", None)];
+    let table = [
+        ("10G", Some(10 << 30)),
+        ("512m", Some(512 << 20)),
+        ("7", Some(7)),
+        ("x", None),
+    ];
     for (text, want) in table {
         assert_eq!(parse_size(text), want, "{text}");
     }

@@ -14,8 +14,7 @@ use crate::engine::events::Event;
 impl App {
     /// `/events`: the past since `since`, then what happens, until `until` or for ever.
     pub(super) async fn events(&self, query: &Query) -> Result<Reply, EngineError> {
-        let filters =
-            Filters::parse(query.get("filters"), &EVENT_FILTERS).map_err(EngineError::Invalid)?;
+        let filters = Filters::parse(query.get("filters"), &EVENT_FILTERS).map_err(EngineError::Invalid)?;
         let moment = |key: &str| query.filled(key).and_then(parse_moment);
         let (since, until) = (moment("since"), moment("until"));
         let (past, mut receiver) = self.engine.ask(|reply| Action::Events { reply }).await?;
@@ -57,8 +56,16 @@ impl App {
     }
 }
 
-const EVENT_FILTERS: [&str; 8] =
-    ["container", "event", "image", "label", "network", "scope", "type", "volume"];
+const EVENT_FILTERS: [&str; 8] = [
+    "container",
+    "event",
+    "image",
+    "label",
+    "network",
+    "scope",
+    "type",
+    "volume",
+];
 
 fn is_wanted(event: &Event, filters: &Filters) -> bool {
     let kind = event.kind.name();
@@ -70,8 +77,7 @@ fn is_wanted(event: &Event, filters: &Filters) -> bool {
         && ["container", "image", "network", "volume"].iter().all(|key| {
             filters.any(key, |wanted| {
                 kind == *key
-                    && (event.id.starts_with(wanted)
-                        || event.attributes.get("name").is_some_and(|name| name == wanted))
+                    && (event.id.starts_with(wanted) || event.attributes.get("name").is_some_and(|name| name == wanted))
             })
         })
         && filters.labels_match(&event.attributes)

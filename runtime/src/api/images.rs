@@ -21,19 +21,20 @@ use crate::engine::action::{Action, Removed};
 use crate::engine::error::{EngineError, chain};
 use crate::engine::events::{Event, Kind};
 use crate::image::{
-    Credentials, ImageRecord, LayerProgress, Progress, PullError, PullOptions, Pulled, Reference,
-    StoreError, pull,
+    Credentials, ImageRecord, LayerProgress, Progress, PullError, PullOptions, Pulled, Reference, StoreError, pull,
 };
 
 impl App {
     /// `GET /images/json`
     pub(super) async fn image_list(&self, query: &Query) -> Result<Reply, EngineError> {
-        let filters =
-            Filters::parse(query.get("filters"), &IMAGE_FILTERS).map_err(EngineError::Invalid)?;
-        let images = self.world.images.images().map_err(|error| EngineError::internal(&error))?;
+        let filters = Filters::parse(query.get("filters"), &IMAGE_FILTERS).map_err(EngineError::Invalid)?;
+        let images = self
+            .world
+            .images
+            .images()
+            .map_err(|error| EngineError::internal(&error))?;
         let records = self.engine.ask(|reply| Action::List { reply }).await?;
-        let mut shown: Vec<&ImageRecord> =
-            images.iter().filter(|image| is_wanted(image, &filters)).collect();
+        let mut shown: Vec<&ImageRecord> = images.iter().filter(|image| is_wanted(image, &filters)).collect();
         shown.sort_by_key(|image| std::cmp::Reverse(created(image)));
         let list: Vec<Value> = shown
             .into_iter()
@@ -93,7 +94,11 @@ impl App {
     pub(super) fn image_history(&self, name: &str) -> Result<Reply, EngineError> {
         let image = self.image(name)?;
         let raw: Value = serde_json::from_str(&image.raw_config).unwrap_or_default();
-        let steps = raw.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
+        let steps = raw
+            .get("history")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let mut list: Vec<Value> = steps
             .iter()
             .rev()
@@ -129,14 +134,16 @@ impl App {
     }
 
     /// `DELETE /images/NAME`
-    pub(super) async fn image_remove(
-        &self,
-        name: String,
-        query: &Query,
-    ) -> Result<Reply, EngineError> {
+    pub(super) async fn image_remove(&self, name: String, query: &Query) -> Result<Reply, EngineError> {
         let force = query.flag("force");
-        let removed =
-            self.engine.ask(|reply| Action::RemoveImage { image: name, force, reply }).await?;
+        let removed = self
+            .engine
+            .ask(|reply| Action::RemoveImage {
+                image: name,
+                force,
+                reply,
+            })
+            .await?;
         let list: Vec<Value> = removed
             .iter()
             .map(|one| match one {
@@ -155,11 +162,7 @@ impl App {
     }
 
     /// `POST /images/create`: a failure before the first piece of the answer has a status of its own.
-    pub(super) async fn image_pull(
-        &self,
-        query: &Query,
-        headers: &HeaderMap,
-    ) -> Result<Reply, EngineError> {
+    pub(super) async fn image_pull(&self, query: &Query, headers: &HeaderMap) -> Result<Reply, EngineError> {
         if query.filled("fromSrc").is_some() {
             return Err(EngineError::NotSupported("importing images".into()));
         }
@@ -179,8 +182,7 @@ impl App {
             ..PullOptions::default()
         };
         let (store, name) = (Arc::clone(&self.world.images), reference.clone());
-        let mut pulling =
-            tokio::spawn(async move { pull(&store, &name, &options).await });
+        let mut pulling = tokio::spawn(async move { pull(&store, &name, &options).await });
         // The first news, or the end, decides on the status.
         let first = tokio::select! {
             step = news.recv() => step,
@@ -240,9 +242,7 @@ impl App {
     }
 }
 
-fn flatten(
-    done: Result<Result<Pulled, PullError>, tokio::task::JoinError>,
-) -> Result<Pulled, EngineError> {
+fn flatten(done: Result<Result<Pulled, PullError>, tokio::task::JoinError>) -> Result<Pulled, EngineError> {
     let done = done.map_err(|error| EngineError::Internal(error.to_string()))?;
     done.map_err(|error| pull_error(&error))
 }
@@ -250,9 +250,7 @@ fn flatten(
 fn pull_error(error: &PullError) -> EngineError {
     let text = chain(error);
     match error {
-        PullError::Denied { .. } | PullError::NotFound { .. } | PullError::Manifest(_) => {
-            EngineError::NotFound(text)
-        }
+        PullError::Denied { .. } | PullError::NotFound { .. } | PullError::Manifest(_) => EngineError::NotFound(text),
         _ => EngineError::Internal(text),
     }
 }
@@ -278,7 +276,9 @@ fn check_platform(platform: &str) -> Result<(), EngineError> {
     if fits {
         Ok(())
     } else {
-        Err(EngineError::NotSupported(format!("images for the platform {platform:?}")))
+        Err(EngineError::NotSupported(format!(
+            "images for the platform {platform:?}"
+        )))
     }
 }
 
@@ -296,8 +296,10 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
         .iter()
         .find_map(|coding| coding.decode(text).ok())?;
     let auth: RegistryAuth = serde_json::from_slice(&bytes).ok()?;
-    (!auth.username.is_empty())
-        .then_some(Credentials { username: auth.username, password: auth.password })
+    (!auth.username.is_empty()).then_some(Credentials {
+        username: auth.username,
+        password: auth.password,
+    })
 }
 
 fn line(value: &Value) -> Bytes {
@@ -405,7 +407,11 @@ mod tests {
     #[test]
     fn credentials_in_any_base64() {
         let text = r#"{"username":"u","password":"p","serveraddress":"x"}"#;
-        for coded in [URL_SAFE.encode(text), URL_SAFE_NO_PAD.encode(text), STANDARD.encode(text)] {
+        for coded in [
+            URL_SAFE.encode(text),
+            URL_SAFE_NO_PAD.encode(text),
+            STANDARD.encode(text),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert("x-registry-auth", coded.parse().unwrap());
             assert_eq!(credentials(&headers).unwrap().username, "u");

@@ -64,10 +64,17 @@ impl App {
     pub(super) async fn info(&self) -> Result<Reply, EngineError> {
         let records = self.engine.ask(|reply| Action::List { reply }).await?;
         let count = |phases: &[Phase]| {
-            records.iter().filter(|record| phases.contains(&record.state.phase)).count()
+            records
+                .iter()
+                .filter(|record| phases.contains(&record.state.phase))
+                .count()
         };
         let running = count(&[Phase::Running, Phase::Restarting]);
-        let images = self.world.images.images().map_err(|error| EngineError::internal(&error))?;
+        let images = self
+            .world
+            .images
+            .images()
+            .map_err(|error| EngineError::internal(&error))?;
         let uname = rustix::system::uname();
         let os = os_release("PRETTY_NAME").unwrap_or_else(|| "Keelson".to_owned());
         let mut answer = json!({
@@ -167,7 +174,9 @@ fn unchanging_info() -> Map<String, Value> {
 /// A value of `/etc/os-release`.
 fn os_release(key: &str) -> Option<String> {
     let text = std::fs::read_to_string("/etc/os-release").ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
     Some(value.trim_matches('"').to_owned())
 }
 

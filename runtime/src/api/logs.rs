@@ -31,11 +31,7 @@ struct Request {
 }
 
 impl App {
-    pub(super) async fn container_logs(
-        &self,
-        name: String,
-        query: &Query,
-    ) -> Result<Reply, EngineError> {
+    pub(super) async fn container_logs(&self, name: String, query: &Query) -> Result<Reply, EngineError> {
         let record = self.record(name).await?;
         let selection = parse_selection(query)?;
         let framing = Framing::of(record.request.process.tty);
@@ -48,7 +44,15 @@ impl App {
         };
         let ended = if query.flag("follow") && record.state.is_live() {
             let (container, until) = (record.id.to_string(), WaitFor::NextExit);
-            Some(self.engine.ask(|reply| Action::Wait { container, until, reply }).await?)
+            Some(
+                self.engine
+                    .ask(|reply| Action::Wait {
+                        container,
+                        until,
+                        reply,
+                    })
+                    .await?,
+            )
         } else {
             None
         };
@@ -76,7 +80,12 @@ fn parse_selection(query: &Query) -> Result<Selection, EngineError> {
             .map(Some)
             .ok_or_else(|| EngineError::Invalid(format!("invalid value for \"{key}\": {text:?}"))),
     };
-    Ok(Selection { stdout, stderr, since: moment("since")?, until: moment("until")? })
+    Ok(Selection {
+        stdout,
+        stderr,
+        since: moment("since")?,
+        until: moment("until")?,
+    })
 }
 
 /// `all`, nothing and what is no number mean everything, as Docker has it.
@@ -86,11 +95,7 @@ fn parse_tail(query: &Query) -> Result<Option<usize>, EngineError> {
 
 type Ended = tokio::sync::oneshot::Receiver<crate::engine::action::Waited>;
 
-async fn send_logs(
-    request: Request,
-    ended: Option<Ended>,
-    sender: &mpsc::Sender<Bytes>,
-) -> std::io::Result<()> {
+async fn send_logs(request: Request, ended: Option<Ended>, sender: &mpsc::Sender<Bytes>) -> std::io::Result<()> {
     let mut reader = Reader::open(&request.path)?;
     match request.tail {
         None => {
@@ -145,7 +150,11 @@ async fn send_what_is_there(
 
 async fn send_lines(lines: &[LogLine], request: &Request, sender: &mpsc::Sender<Bytes>) -> bool {
     for line in lines.iter().filter(|line| request.selection.takes(line)) {
-        if sender.send(log_piece(line, request.framing, request.timestamps)).await.is_err() {
+        if sender
+            .send(log_piece(line, request.framing, request.timestamps))
+            .await
+            .is_err()
+        {
             return false;
         }
     }

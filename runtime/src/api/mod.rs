@@ -74,9 +74,7 @@ impl App {
         });
         let service = service_fn(move |request| {
             let (app, peer) = (self.clone(), peer.clone());
-            async move {
-                Ok::<Reply, Infallible>(with_common_headers(app.answer(&peer, request).await))
-            }
+            async move { Ok::<Reply, Infallible>(with_common_headers(app.answer(&peer, request).await)) }
         });
         let http = hyper::server::conn::http1::Builder::new();
         let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -120,16 +118,16 @@ impl App {
         let found = self.engine.ask(|reply| Action::Inspect { container, reply }).await;
         // The label must be the request's own: an image must not grant itself anything.
         let granted = found.is_ok_and(|record| {
-            record.request.labels.get(GRANT).is_some_and(|value| value == GRANT_ENGINE)
+            record
+                .request
+                .labels
+                .get(GRANT)
+                .is_some_and(|value| value == GRANT_ENGINE)
         });
         if granted { Ok(()) } else { Err(refused(id.short())) }
     }
 
-    async fn dispatch(
-        &self,
-        route: Route,
-        request: Request<Incoming>,
-    ) -> Result<Reply, EngineError> {
+    async fn dispatch(&self, route: Route, request: Request<Incoming>) -> Result<Reply, EngineError> {
         let query = Query::parse(request.uri().query());
         let (head, body) = request.into_parts();
         match route {

@@ -18,11 +18,9 @@ impl App {
     /// `/networks`
     pub(super) async fn network_list(&self, query: &Query) -> Result<Reply, EngineError> {
         let known = ["name", "id", "driver", "label", "scope", "type", "dangling"];
-        let filters =
-            Filters::parse(query.get("filters"), &known).map_err(EngineError::Invalid)?;
-        let field = |network: &Value, key: &str| {
-            network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
+        let filters = Filters::parse(query.get("filters"), &known).map_err(EngineError::Invalid)?;
+        let field =
+            |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let list: Vec<Value> = self
             .networks(&[])
             .into_iter()
@@ -41,9 +39,15 @@ impl App {
         let records = self.engine.ask(|reply| Action::List { reply }).await?;
         let fits = |network: &Value| {
             network.get("Name").is_some_and(|n| n == name)
-                || network.get("Id").and_then(Value::as_str).is_some_and(|id| id.starts_with(name))
+                || network
+                    .get("Id")
+                    .and_then(Value::as_str)
+                    .is_some_and(|id| id.starts_with(name))
         };
-        let found = self.networks(&records).into_iter().find(|n| !name.is_empty() && fits(n));
+        let found = self
+            .networks(&records)
+            .into_iter()
+            .find(|n| !name.is_empty() && fits(n));
         let missing = || EngineError::NotFound(format!("network {name} not found"));
         found.map(|network| ok(&network)).ok_or_else(missing)
     }
@@ -71,7 +75,11 @@ impl App {
         ]);
         let network = |name: &str, id: &str, driver: &str, pools: Value, members: Value| {
             let bridge = driver == "bridge";
-            let options = if bridge { json!({"com.docker.network.bridge.name": BRIDGE}) } else { json!({}) };
+            let options = if bridge {
+                json!({"com.docker.network.bridge.name": BRIDGE})
+            } else {
+                json!({})
+            };
             json!({
                 "Name": name,
                 "Id": id,
@@ -102,8 +110,9 @@ impl App {
     pub(super) fn volume_list(&self) -> Reply {
         let root = self.world.root.join("volumes");
         let entries = std::fs::read_dir(&root).into_iter().flatten().flatten();
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
         names.sort();
         let list: Vec<Value> = names
             .iter()

@@ -45,9 +45,10 @@ impl Query {
     pub fn number(&self, key: &str) -> Result<Option<i64>, String> {
         match self.filled(key) {
             None => Ok(None),
-            Some(text) => {
-                text.parse().map(Some).map_err(|_| format!("invalid value for {key}: {text:?}"))
-            }
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| format!("invalid value for {key}: {text:?}")),
         }
     }
 }
@@ -71,7 +72,9 @@ impl Filters {
             return Ok(Filters::default());
         };
         let invalid = || "invalid filter".to_owned();
-        let Ok(Value::Object(map)) = serde_json::from_str(text) else { return Err(invalid()) };
+        let Ok(Value::Object(map)) = serde_json::from_str(text) else {
+            return Err(invalid());
+        };
         let mut filters = BTreeMap::new();
         for (key, values) in map {
             if !known.contains(&key.as_str()) {
@@ -135,10 +138,16 @@ pub fn name_matches(pattern: &str, name: &str) -> bool {
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(first) = parts.next() else { return text.is_empty() };
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(first) = parts.next() else {
+        return text.is_empty();
+    };
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
         match rest.find(part) {
             Some(at) => rest = rest.get(at.saturating_add(part.len())..).unwrap_or_default(),

@@ -43,7 +43,9 @@ pub fn stream() -> (mpsc::Sender<Bytes>, Body) {
 pub fn reply(status: StatusCode, content_type: &'static str, body: Body) -> Reply {
     let mut reply = Response::new(body);
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
 
@@ -74,12 +76,10 @@ pub fn message(status: StatusCode, text: &str) -> Reply {
 /// The one table from what went wrong to a status code.
 pub fn status_of(error: &EngineError) -> StatusCode {
     match error {
-        EngineError::NoSuchContainer(_)
-        | EngineError::NoSuchImage(_)
-        | EngineError::NotFound(_) => StatusCode::NOT_FOUND,
-        EngineError::Ambiguous(_) | EngineError::InvalidName(_) | EngineError::Invalid(_) => {
-            StatusCode::BAD_REQUEST
+        EngineError::NoSuchContainer(_) | EngineError::NoSuchImage(_) | EngineError::NotFound(_) => {
+            StatusCode::NOT_FOUND
         }
+        EngineError::Ambiguous(_) | EngineError::InvalidName(_) | EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
         EngineError::NameInUse { .. }
         | EngineError::NotRunning(_)
         | EngineError::StillRunning(_)
@@ -91,9 +91,7 @@ pub fn status_of(error: &EngineError) -> StatusCode {
         EngineError::NotSupported(_) => StatusCode::NOT_IMPLEMENTED,
         // A program that is missing or cannot run is the caller's mistake.
         EngineError::StartFailed { code: 126 | 127, .. } => StatusCode::BAD_REQUEST,
-        EngineError::StartFailed { .. } | EngineError::Internal(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        EngineError::StartFailed { .. } | EngineError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -117,7 +115,10 @@ pub fn refuse_route(error: &RouteError) -> Reply {
 /// Adds the headers that every answer has.
 pub fn with_common_headers(mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
-    headers.insert(HeaderName::from_static("api-version"), HeaderValue::from_static(API_VERSION));
+    headers.insert(
+        HeaderName::from_static("api-version"),
+        HeaderValue::from_static(API_VERSION),
+    );
     headers.insert(HeaderName::from_static("ostype"), HeaderValue::from_static("linux"));
     let experimental = HeaderName::from_static("docker-experimental");
     headers.insert(experimental, HeaderValue::from_static("false"));
@@ -138,15 +139,37 @@ mod tests {
         let id = ContainerId::try_from("a".repeat(64)).unwrap();
         let table = [
             (EngineError::NoSuchContainer("x".into()), 404, "No such container: x"),
-            (EngineError::NoSuchImage("x:latest".into()), 404, "No such image: x:latest"),
+            (
+                EngineError::NoSuchImage("x:latest".into()),
+                404,
+                "No such image: x:latest",
+            ),
             (EngineError::NotModified, 304, "not modified"),
-            (EngineError::StartFailed { code: 127, message: "m".into() }, 400, "m"),
-            (EngineError::StartFailed { code: 128, message: "m".into() }, 500, "m"),
+            (
+                EngineError::StartFailed {
+                    code: 127,
+                    message: "m".into(),
+                },
+                400,
+                "m",
+            ),
+            (
+                EngineError::StartFailed {
+                    code: 128,
+                    message: "m".into(),
+                },
+                500,
+                "m",
+            ),
         ];
         for (error, status, text) in table {
             assert_eq!((status_of(&error).as_u16(), error.to_string().as_str()), (status, text));
         }
-        let taken = EngineError::NameInUse { name: "web".into(), holder: id.clone() }.to_string();
+        let taken = EngineError::NameInUse {
+            name: "web".into(),
+            holder: id.clone(),
+        }
+        .to_string();
         let want = format!(
             "Conflict. The container name \"/web\" is already in use by container \"{id}\". You \
              have to remove (or rename) that container to be able to reuse that name."

@@ -127,9 +127,7 @@ pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
 }
 
 fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteError> {
-    use ContainerVerb::{
-        Attach, Inspect, Kill, Logs, Remove, Rename, Resize, Restart, Start, Stop, Wait,
-    };
+    use ContainerVerb::{Attach, Inspect, Kill, Logs, Remove, Rename, Resize, Restart, Start, Stop, Wait};
     let verb = match (method.as_str(), rest) {
         ("GET", ["json"]) => Inspect,
         ("GET", ["logs"]) => Logs,
@@ -192,7 +190,9 @@ fn strip_version(path: &str) -> Result<&str, RouteError> {
     let Some((version, rest)) = path.strip_prefix("/v").and_then(|p| p.split_once('/')) else {
         return Ok(path);
     };
-    let Some((major, minor)) = version.split_once('.') else { return Ok(path) };
+    let Some((major, minor)) = version.split_once('.') else {
+        return Ok(path);
+    };
     let (Ok(major), Ok(minor)) = (major.parse::<u32>(), minor.parse::<u32>()) else {
         return Ok(path);
     };

@@ -58,7 +58,11 @@ mod tests {
 
     #[test]
     fn frames_and_stamps() {
-        let line = LogLine { time: 1_000_000_005, stream: LogStream::Stderr, text: "hi\n".into() };
+        let line = LogLine {
+            time: 1_000_000_005,
+            stream: LogStream::Stderr,
+            text: "hi\n".into(),
+        };
         let framed = log_piece(&line, Framing::Multiplexed, false);
         assert_eq!(&framed[..], b"\x02\0\0\0\0\0\0\x03hi\n");
         let raw = log_piece(&line, Framing::Raw, true);

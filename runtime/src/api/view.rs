@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 use super::time::{rfc3339, rfc3339_or_zero, status_text};
 use crate::engine::container::Phase;
 use crate::engine::record::{ContainerRecord, Endpoint};
-use crate::engine::request::{
-    DEFAULT_SHM_BYTES, MountRequest, MountSource, NetworkMode, Publish,
-};
+use crate::engine::request::{DEFAULT_SHM_BYTES, MountRequest, MountSource, NetworkMode, Publish};
 use crate::net::ipam::Subnets;
 use crate::spec::{MASKED, READ_ONLY};
 
@@ -55,7 +53,11 @@ pub fn summary(record: &ContainerRecord, around: Surroundings<'_>) -> Value {
 
 fn shown_command(args: &[String]) -> String {
     let quote = |word: &String| {
-        if word.contains([' ', '"', '\'']) { format!("'{word}'") } else { word.clone() }
+        if word.contains([' ', '"', '\'']) {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
     };
     args.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
@@ -112,8 +114,11 @@ fn state(record: &ContainerRecord) -> Value {
 fn config(record: &ContainerRecord) -> Value {
     let (request, resolved) = (&record.request, &record.resolved);
     let process = &request.process;
-    let exposed: Map<String, Value> =
-        resolved.expose.iter().map(|port| (port.to_string(), json!({}))).collect();
+    let exposed: Map<String, Value> = resolved
+        .expose
+        .iter()
+        .map(|port| (port.to_string(), json!({})))
+        .collect();
     let list = |words: &[String]| if words.is_empty() { Value::Null } else { json!(words) };
     let volumes: Map<String, Value> = resolved
         .mounts
@@ -269,7 +274,11 @@ fn binds(mounts: &[MountRequest]) -> Vec<String> {
 fn port_bindings(publish: &[Publish]) -> Value {
     let mut map: Map<String, Value> = Map::new();
     for one in publish {
-        let host_port = if one.host_port == 0 { String::new() } else { one.host_port.to_string() };
+        let host_port = if one.host_port == 0 {
+            String::new()
+        } else {
+            one.host_port.to_string()
+        };
         let host_ip = one.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
         let list = map.entry(one.container.to_string()).or_insert_with(|| json!([]));
         if let Value::Array(list) = list {
@@ -302,17 +311,23 @@ fn port_list(record: &ContainerRecord) -> Value {
         if own.peek().is_none() && record.endpoint.is_some() {
             list.push(json!({"PrivatePort": private, "Type": kind}));
         }
-        list.extend(own.map(|(_, ip, public)| {
-            json!({"IP": ip, "PrivatePort": private, "PublicPort": public, "Type": kind})
-        }));
+        list.extend(
+            own.map(|(_, ip, public)| json!({"IP": ip, "PrivatePort": private, "PublicPort": public, "Type": kind})),
+        );
     }
     Value::Array(list)
 }
 
 fn port_map(record: &ContainerRecord) -> Value {
-    let Some(endpoint) = &record.endpoint else { return json!({}) };
-    let mut map: Map<String, Value> =
-        record.resolved.expose.iter().map(|port| (port.to_string(), Value::Null)).collect();
+    let Some(endpoint) = &record.endpoint else {
+        return json!({});
+    };
+    let mut map: Map<String, Value> = record
+        .resolved
+        .expose
+        .iter()
+        .map(|port| (port.to_string(), Value::Null))
+        .collect();
     for (port, ip, public) in published(endpoint) {
         let list = map.entry(port).or_insert(Value::Null);
         if list.is_null() {

@@ -71,7 +71,11 @@ impl Keeper {
     async fn apply(&self, config: &MachineConfig, tasks: &mut JoinSet<()>) {
         self.publisher.publish(config);
         let declared = plan_declared(config);
-        let existing = self.engine.ask(|reply| Action::List { reply }).await.unwrap_or_default();
+        let existing = self
+            .engine
+            .ask(|reply| Action::List { reply })
+            .await
+            .unwrap_or_default();
         for name in plan_removals(&declared, &existing) {
             log::info!(container = name.as_str(); "removing a container that is no longer declared");
             let engine = self.engine.clone();
@@ -131,7 +135,10 @@ impl Worker {
 
     async fn advance(&self) -> Result<Advance, String> {
         let name = self.declared.name.clone();
-        let action = |reply| Action::Inspect { container: format!("/{name}"), reply };
+        let action = |reply| Action::Inspect {
+            container: format!("/{name}"),
+            reply,
+        };
         let existing: Option<Box<ContainerRecord>> = match self.engine.ask(action).await {
             Ok(record) if record.name == self.declared.name => Some(record),
             Ok(_) | Err(EngineError::NoSuchContainer(_) | EngineError::Ambiguous(_)) => None,
@@ -158,8 +165,11 @@ impl Worker {
     async fn create(&self) -> Result<(), String> {
         self.ensure_image().await?;
         let (name, request) = (self.declared.name.clone(), self.declared.request.clone());
-        let action =
-            |reply| Action::Create { name: Some(name), request: Box::new(request), reply };
+        let action = |reply| Action::Create {
+            name: Some(name),
+            request: Box::new(request),
+            reply,
+        };
         self.engine.ask(action).await.map(|_| ()).map_err(|error| chain(&error))
     }
 
@@ -211,7 +221,12 @@ enum Advance {
 
 async fn remove(engine: &Handle, name: &str) -> Result<(), EngineError> {
     let container = name.to_owned();
-    let action = |reply| Action::Remove { container, force: true, volumes: false, reply };
+    let action = |reply| Action::Remove {
+        container,
+        force: true,
+        volumes: false,
+        reply,
+    };
     match engine.ask(action).await {
         Err(EngineError::NoSuchContainer(_)) => Ok(()),
         other => other,
@@ -227,7 +242,6 @@ fn load(path: &Path) -> anyhow::Result<MachineConfig> {
             log::info!("no machine configuration: no container is declared");
             Ok(MachineConfig::default())
         }
-        Err(error) => Err(error)
-            .with_context(|| format!("read the machine's configuration {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("read the machine's configuration {}", path.display())),
     }
 }

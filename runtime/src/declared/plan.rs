@@ -7,8 +7,8 @@ use keelson_machine_config::{EnvValue, MachineConfig, MountKind, NamespaceMode};
 
 use crate::engine::record::ContainerRecord;
 use crate::engine::request::{
-    ContainerPort, ContainerRequest, HostNamespaces, Limits, MountRequest, MountSource,
-    NetworkMode, NetworkRequest, ProcessRequest, Protocol, Publish, SecurityRequest,
+    ContainerPort, ContainerRequest, HostNamespaces, Limits, MountRequest, MountSource, NetworkMode, NetworkRequest,
+    ProcessRequest, Protocol, Publish, SecurityRequest,
 };
 use crate::engine::restart::RestartPolicy;
 use crate::image::Digest;
@@ -34,7 +34,11 @@ impl Declared {
 
 /// All declared containers of a configuration.
 pub fn plan_declared(config: &MachineConfig) -> Vec<Declared> {
-    config.containers.iter().map(|(name, c)| lower(name.as_str(), c)).collect()
+    config
+        .containers
+        .iter()
+        .map(|(name, c)| lower(name.as_str(), c))
+        .collect()
 }
 
 /// Names of containers that were declared once and are no longer.
@@ -64,11 +68,7 @@ pub enum Step {
 
 /// Decides. `boot_id` is this boot: what was not started in it is started once, so that a container
 /// that ended by itself stays ended.
-pub fn decide_step(
-    declared: &Declared,
-    existing: Option<&ContainerRecord>,
-    boot_id: &str,
-) -> Step {
+pub fn decide_step(declared: &Declared, existing: Option<&ContainerRecord>, boot_id: &str) -> Step {
     let Some(record) = existing else { return Step::Create };
     match record.request.labels.get(LABEL) {
         None => Step::NameTaken,
@@ -118,7 +118,10 @@ fn lower(name: &str, container: &config::Container) -> Declared {
         },
         ..ContainerRequest::default()
     };
-    Declared { name: name.to_owned(), request }
+    Declared {
+        name: name.to_owned(),
+        request,
+    }
 }
 
 fn is_host(mode: NamespaceMode) -> bool {
@@ -147,9 +150,10 @@ fn lower_process(container: &config::Container) -> ProcessRequest {
 
 fn lower_mount(mount: &config::Mount) -> MountRequest {
     let source = match &mount.kind {
-        MountKind::Volume { source } => {
-            MountSource::Volume { name: source.as_str().to_owned(), no_copy: false }
-        }
+        MountKind::Volume { source } => MountSource::Volume {
+            name: source.as_str().to_owned(),
+            no_copy: false,
+        },
         MountKind::Bind { source } => MountSource::Bind {
             path: source.clone(),
             create: false,
@@ -159,7 +163,11 @@ fn lower_mount(mount: &config::Mount) -> MountRequest {
             options: size.map(|bytes| format!("size={}", bytes.0)).unwrap_or_default(),
         },
     };
-    MountRequest { source, target: mount.target.clone(), read_only: mount.read_only }
+    MountRequest {
+        source,
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+    }
 }
 
 fn lower_network(container: &config::Container) -> NetworkRequest {

@@ -28,7 +28,11 @@ fn record(declared: &Declared, phase: Phase, wish: Wish, started_in: &str) -> Co
         request: declared.request.clone(),
         image_id: String::new(),
         resolved: Resolved::default(),
-        state: ContainerState { phase, wish, ..ContainerState::default() },
+        state: ContainerState {
+            phase,
+            wish,
+            ..ContainerState::default()
+        },
         endpoint: None,
         started_boot: started_in.into(),
         boot_id: String::new(),

@@ -189,13 +189,13 @@ impl Handle {
     ///
     /// # Errors
     /// The engine's, or that it has ended.
-    pub async fn ask<T>(
-        &self,
-        action: impl FnOnce(Reply<T>) -> Action,
-    ) -> Result<T, EngineError> {
+    pub async fn ask<T>(&self, action: impl FnOnce(Reply<T>) -> Action) -> Result<T, EngineError> {
         let (reply, answer) = oneshot::channel();
         let gone = || EngineError::Internal("the engine has ended".to_owned());
-        self.sender.send(Message::Ask(action(reply))).await.map_err(|_| gone())?;
+        self.sender
+            .send(Message::Ask(action(reply)))
+            .await
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 

@@ -212,18 +212,12 @@ impl ContainerState {
     ///
     /// # Errors
     /// The event is a request that is not legal now; the state is unchanged.
-    pub fn step(
-        &mut self,
-        policy: RestartPolicy,
-        event: Event,
-    ) -> Result<Vec<Effect>, Refusal> {
+    pub fn step(&mut self, policy: RestartPolicy, event: Event) -> Result<Vec<Effect>, Refusal> {
         match event {
             Event::Start => self.start(),
             Event::Due => Ok(self.due()),
             Event::Launched { pid, at } => Ok(self.launched(pid, at)),
-            Event::LaunchFailed { code, error, at } => {
-                Ok(self.launch_failed(policy, code, error, at))
-            }
+            Event::LaunchFailed { code, error, at } => Ok(self.launch_failed(policy, code, error, at)),
             Event::Ended(ending) => Ok(self.ended(policy, &ending)),
             Event::Stop => self.stop(),
             Event::Restart => self.restart(),
@@ -285,13 +279,7 @@ impl ContainerState {
 
     /// A failed start counts as a run of no length, so that a policy tries again; one that a
     /// person asked for stays where it was, with the reason.
-    fn launch_failed(
-        &mut self,
-        policy: RestartPolicy,
-        code: i32,
-        error: String,
-        at: Timestamp,
-    ) -> Vec<Effect> {
+    fn launch_failed(&mut self, policy: RestartPolicy, code: i32, error: String, at: Timestamp) -> Vec<Effect> {
         let first = self.restart_count == 0;
         self.error = error;
         self.started_at = if first { self.started_at } else { Some(at) };
@@ -302,7 +290,14 @@ impl ContainerState {
             self.phase = if ran_before { Phase::Exited } else { Phase::Created };
             return vec![Effect::NotStarted];
         }
-        self.ended(policy, &Ending { code, oom_killed: false, at })
+        self.ended(
+            policy,
+            &Ending {
+                code,
+                oom_killed: false,
+                at,
+            },
+        )
     }
 
     fn ended(&mut self, policy: RestartPolicy, ending: &Ending) -> Vec<Effect> {

@@ -8,7 +8,11 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn ended(code: i32, second: i64) -> Event {
-    Event::Ended(Ending { code, oom_killed: false, at: at(second) })
+    Event::Ended(Ending {
+        code,
+        oom_killed: false,
+        at: at(second),
+    })
 }
 
 fn launched() -> Event {
@@ -70,7 +74,11 @@ fn a_restart_by_hand_launches_again_whatever_the_policy() {
 
 #[test]
 fn a_start_that_fails_leaves_it_created_with_the_reason() {
-    let failed = Event::LaunchFailed { code: 127, error: "no such file".into(), at: at(0) };
+    let failed = Event::LaunchFailed {
+        code: 127,
+        error: "no such file".into(),
+        at: at(0),
+    };
     let (state, effects) = walk(RestartPolicy::Always, &[Event::Start, failed]);
     assert_eq!((state.phase, state.exit_code), (Phase::Created, 127));
     assert_eq!(state.error, "no such file");
@@ -79,7 +87,11 @@ fn a_start_that_fails_leaves_it_created_with_the_reason() {
 
 #[test]
 fn a_restart_that_fails_is_tried_again_later() {
-    let failed = Event::LaunchFailed { code: 128, error: "port taken".into(), at: at(2) };
+    let failed = Event::LaunchFailed {
+        code: 128,
+        error: "port taken".into(),
+        at: at(2),
+    };
     let events = [Event::Start, launched(), ended(1, 1), Event::Due, failed];
     let (state, effects) = walk(RestartPolicy::Always, &events);
     assert_eq!(state.phase, Phase::Restarting);
@@ -107,7 +119,11 @@ fn refuses_what_docker_refuses() {
         (&stop(0), Event::KilledByHand, Refusal::NotRunning),
         (&[], Event::Stop, Refusal::AlreadyStopped),
         (&[], Event::KilledByHand, Refusal::NotRunning),
-        (&[Event::Remove { force: false }], Event::Start, Refusal::RemovalInProgress),
+        (
+            &[Event::Remove { force: false }],
+            Event::Start,
+            Refusal::RemovalInProgress,
+        ),
     ];
     for (before, event, want) in table {
         let (mut state, _) = walk(RestartPolicy::No, before);
@@ -122,7 +138,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Start),
         Just(Event::Due),
         Just(launched()),
-        Just(Event::LaunchFailed { code: 128, error: "x".into(), at: at(1) }),
+        Just(Event::LaunchFailed {
+            code: 128,
+            error: "x".into(),
+            at: at(1)
+        }),
         (0i32..3, 0i64..30).prop_map(|(code, second)| ended(code, second)),
         Just(Event::Stop),
         Just(Event::Restart),

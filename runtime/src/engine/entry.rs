@@ -54,8 +54,7 @@ impl Entry {
     /// A promise for the end that `until` means; kept at once when that is now.
     pub fn wait(&mut self, until: WaitFor) -> oneshot::Receiver<Waited> {
         let (sender, receiver) = oneshot::channel();
-        let live = self.record.state.is_live()
-            || self.record.state.phase == super::container::Phase::Restarting;
+        let live = self.record.state.is_live() || self.record.state.phase == super::container::Phase::Restarting;
         if until == WaitFor::NotRunning && !live {
             // Whoever asked may have gone.
             let _ = sender.send(self.waited());
@@ -79,7 +78,10 @@ impl Entry {
 
     fn waited(&self) -> Waited {
         let state = &self.record.state;
-        Waited { exit_code: state.exit_code, error: state.error.clone() }
+        Waited {
+            exit_code: state.exit_code,
+            error: state.error.clone(),
+        }
     }
 
     /// Stops the timer, if one runs.
@@ -96,10 +98,7 @@ impl Entry {
 }
 
 /// Answers all of `replies`.
-pub(super) fn answer_all(
-    replies: &mut Vec<Reply<()>>,
-    outcome: impl Fn() -> Result<(), EngineError>,
-) {
+pub(super) fn answer_all(replies: &mut Vec<Reply<()>>, outcome: impl Fn() -> Result<(), EngineError>) {
     for reply in replies.drain(..) {
         // Whoever asked may have gone.
         let _ = reply.send(outcome());

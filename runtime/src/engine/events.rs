@@ -58,7 +58,10 @@ pub struct EventLog {
 impl Default for EventLog {
     fn default() -> Self {
         let (sender, _) = broadcast::channel(KEPT);
-        EventLog { past: VecDeque::with_capacity(KEPT), sender }
+        EventLog {
+            past: VecDeque::with_capacity(KEPT),
+            sender,
+        }
     }
 }
 

@@ -94,10 +94,7 @@ pub enum Found {
 
 /// Finds a container by full id, then exact name (a leading `/` is ignored), then unique prefix
 /// of an id.
-pub fn find<'a>(
-    wanted: &str,
-    all: impl Iterator<Item = (&'a ContainerId, &'a str)> + Clone,
-) -> Found {
+pub fn find<'a>(wanted: &str, all: impl Iterator<Item = (&'a ContainerId, &'a str)> + Clone) -> Found {
     let name = wanted.strip_prefix('/').unwrap_or(wanted);
     if name.is_empty() {
         return Found::Nothing;

@@ -3,15 +3,14 @@
 use super::id::ContainerId;
 
 const QUALITIES: [&str; 24] = [
-    "able", "amber", "brisk", "calm", "candid", "clear", "deft", "early", "fair", "fleet",
-    "gentle", "hardy", "keen", "level", "lucid", "mellow", "nimble", "patient", "quiet", "ready",
-    "steady", "sunny", "swift", "warm",
+    "able", "amber", "brisk", "calm", "candid", "clear", "deft", "early", "fair", "fleet", "gentle", "hardy", "keen",
+    "level", "lucid", "mellow", "nimble", "patient", "quiet", "ready", "steady", "sunny", "swift", "warm",
 ];
 
 const THINGS: [&str; 24] = [
-    "anchor", "beacon", "binnacle", "bollard", "bowsprit", "buoy", "capstan", "compass", "cutter",
-    "dinghy", "fairlead", "gaff", "halyard", "jib", "ketch", "lantern", "mast", "mizzen", "oar",
-    "rudder", "schooner", "sextant", "skiff", "tiller",
+    "anchor", "beacon", "binnacle", "bollard", "bowsprit", "buoy", "capstan", "compass", "cutter", "dinghy",
+    "fairlead", "gaff", "halyard", "jib", "ketch", "lantern", "mast", "mizzen", "oar", "rudder", "schooner", "sextant",
+    "skiff", "tiller",
 ];
 
 /// A name that follows from the id; one that is taken gets a part of the id appended.
@@ -22,7 +21,11 @@ pub fn made_up_name(id: &ContainerId, taken: impl Fn(&str) -> bool) -> String {
         list.get(place).copied().unwrap_or("calm").to_owned()
     };
     let name = format!("{}_{}", pick(&QUALITIES, digits), pick(&THINGS, digits / 24));
-    if taken(&name) { format!("{name}_{}", id.short()) } else { name }
+    if taken(&name) {
+        format!("{name}_{}", id.short())
+    } else {
+        name
+    }
 }
 
 #[cfg(test)]

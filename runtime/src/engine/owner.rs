@@ -75,12 +75,7 @@ pub struct Owner {
 
 impl Owner {
     /// An owner of no container yet; see `reconcile` for those of earlier runs.
-    pub fn new(
-        world: Arc<World>,
-        store: ContainerStore,
-        boot_id: String,
-        sender: mpsc::Sender<Message>,
-    ) -> Owner {
+    pub fn new(world: Arc<World>, store: ContainerStore, boot_id: String, sender: mpsc::Sender<Message>) -> Owner {
         Owner {
             pool: Pool::new(*world.network.subnets()),
             world,
@@ -111,14 +106,27 @@ impl Owner {
             Action::Start { container, reply } => self.start(&container, reply),
             Action::Stop { container, how, reply } => self.stop(&container, how, reply),
             Action::Restart { container, how, reply } => self.restart(&container, how, reply),
-            Action::Kill { container, signal, reply } => self.kill(&container, signal, reply),
+            Action::Kill {
+                container,
+                signal,
+                reply,
+            } => self.kill(&container, signal, reply),
             Action::Rename { container, name, reply } => {
                 let _ = reply.send(self.rename(&container, &name));
             }
-            Action::Remove { container, force, volumes, reply } => {
+            Action::Remove {
+                container,
+                force,
+                volumes,
+                reply,
+            } => {
                 self.remove(&container, force, volumes, reply);
             }
-            Action::Wait { container, until, reply } => {
+            Action::Wait {
+                container,
+                until,
+                reply,
+            } => {
                 let _ = reply.send(self.entry(&container).map(|entry| entry.wait(until)));
             }
             Action::Inspect { container, reply } => {
@@ -154,12 +162,10 @@ impl Owner {
         }
     }
 
-    fn launch_ended(
-        &mut self,
-        id: &ContainerId,
-        result: Result<Launched, LaunchFailure>,
-    ) -> Result<(), EngineError> {
-        let Some(entry) = self.containers.get_mut(id) else { return Ok(()) };
+    fn launch_ended(&mut self, id: &ContainerId, result: Result<Launched, LaunchFailure>) -> Result<(), EngineError> {
+        let Some(entry) = self.containers.get_mut(id) else {
+            return Ok(());
+        };
         match result {
             Ok(launched) => {
                 entry.shim = Some(launched.shim.clone());
@@ -175,17 +181,29 @@ impl Owner {
             }
             Err(LaunchFailure { code, message }) => {
                 log::warn!(container = id.short(), reason = message.as_str(); "a container could not be started");
-                let failed = || EngineError::StartFailed { code, message: message.clone() };
+                let failed = || EngineError::StartFailed {
+                    code,
+                    message: message.clone(),
+                };
                 answer_all(&mut entry.starting, || Err(failed()));
                 self.release_endpoint(id);
                 let error = message.clone();
-                self.apply(id, StateEvent::LaunchFailed { code, error, at: Timestamp::now() })
+                self.apply(
+                    id,
+                    StateEvent::LaunchFailed {
+                        code,
+                        error,
+                        at: Timestamp::now(),
+                    },
+                )
             }
         }
     }
 
     fn run_ended(&mut self, id: &ContainerId, ending: Ending) -> Result<(), EngineError> {
-        let Some(entry) = self.containers.get_mut(id) else { return Ok(()) };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return Ok(());
+        };
         entry.shim = None;
         entry.cancel_timer();
         let attributes = [
@@ -219,11 +237,7 @@ impl Owner {
         }
     }
 
-    fn removal_ended(
-        &mut self,
-        id: &ContainerId,
-        result: Result<(), String>,
-    ) -> Result<(), EngineError> {
+    fn removal_ended(&mut self, id: &ContainerId, result: Result<(), String>) -> Result<(), EngineError> {
         if let Err(error) = result {
             if let Some(entry) = self.containers.get_mut(id) {
                 let failed = || EngineError::Internal(error.clone());
@@ -240,11 +254,7 @@ impl Owner {
     }
 
     /// One step of a container's state machine: state, effects, record.
-    pub(super) fn apply(
-        &mut self,
-        id: &ContainerId,
-        event: StateEvent,
-    ) -> Result<(), EngineError> {
+    pub(super) fn apply(&mut self, id: &ContainerId, event: StateEvent) -> Result<(), EngineError> {
         let Some(entry) = self.containers.get_mut(id) else {
             return Err(EngineError::NoSuchContainer(id.to_string()));
         };
@@ -290,14 +300,14 @@ impl Owner {
     /// It does not run and will not by itself: answer whoever asked, and remove what was to remove
     /// itself.
     fn settle(&mut self, id: &ContainerId) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         answer_all(&mut entry.ending, || Ok(()));
         let stopped = || EngineError::Conflict("the container was stopped meanwhile".to_owned());
         answer_all(&mut entry.starting, || Err(stopped()));
         let state = &entry.record.state;
-        if entry.record.request.auto_remove
-            && matches!(state.phase, Phase::Exited | Phase::Created)
-        {
+        if entry.record.request.auto_remove && matches!(state.phase, Phase::Exited | Phase::Created) {
             entry.remove_volumes = true;
             // Nothing can refuse: it does not run.
             let _ = self.apply(id, StateEvent::Remove { force: false });
@@ -306,7 +316,9 @@ impl Owner {
 
     /// Makes a record durable. A failure is logged: the run goes on, and the next save may succeed.
     pub(super) fn save(&mut self, id: &ContainerId) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         entry.record.boot_id.clone_from(&self.boot_id);
         if let Err(error) = self.store.save(&entry.record) {
             let error = super::error::chain(&error);
@@ -316,7 +328,10 @@ impl Owner {
 
     /// The container that `wanted` means.
     pub(super) fn look_up(&self, wanted: &str) -> Result<ContainerId, EngineError> {
-        let all = self.containers.iter().map(|(id, entry)| (id, entry.record.name.as_str()));
+        let all = self
+            .containers
+            .iter()
+            .map(|(id, entry)| (id, entry.record.name.as_str()));
         match find(wanted, all) {
             Found::One(id) => Ok(id),
             Found::Nothing => Err(EngineError::NoSuchContainer(wanted.to_owned())),
@@ -331,12 +346,7 @@ impl Owner {
     }
 
     /// Tells the listeners what happened to a container.
-    pub(super) fn publish<const N: usize>(
-        &mut self,
-        id: &ContainerId,
-        action: &str,
-        facts: [(&str, String); N],
-    ) {
+    pub(super) fn publish<const N: usize>(&mut self, id: &ContainerId, action: &str, facts: [(&str, String); N]) {
         let Some(entry) = self.containers.get(id) else { return };
         let mut attributes = entry.record.resolved.labels.clone();
         attributes.insert("image".to_owned(), entry.record.request.image.clone());

@@ -20,7 +20,9 @@ impl Owner {
     pub(super) fn launch(&mut self, id: &ContainerId) {
         let given = self.take_endpoint(id);
         self.save(id);
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         entry.run = entry.run.wrapping_add(1);
         let sender = self.sender.clone();
         let id = id.clone();
@@ -38,7 +40,9 @@ impl Owner {
 
     /// Address and ports for a container on the bridge.
     fn take_endpoint(&mut self, id: &ContainerId) -> Result<(), String> {
-        let Some(entry) = self.containers.get_mut(id) else { return Ok(()) };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return Ok(());
+        };
         let network = &entry.record.request.network;
         if network.mode != NetworkMode::Bridge {
             return Ok(());
@@ -52,7 +56,11 @@ impl Owner {
                 .expose
                 .iter()
                 .filter(|port| !published(**port))
-                .map(|port| Publish { host_ip: None, host_port: 0, container: *port })
+                .map(|port| Publish {
+                    host_ip: None,
+                    host_port: 0,
+                    container: *port,
+                })
                 .collect();
             wishes.extend(more);
         }
@@ -65,13 +73,20 @@ impl Owner {
             }
         };
         let (ip4, ip6, mac) = (addresses.ip4, addresses.ip6, addresses.mac);
-        entry.record.endpoint = Some(Endpoint { ip4, ip6, mac, published });
+        entry.record.endpoint = Some(Endpoint {
+            ip4,
+            ip6,
+            mac,
+            published,
+        });
         Ok(())
     }
 
     /// Gives address and ports back.
     pub(super) fn release_endpoint(&mut self, id: &ContainerId) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         if let Some(endpoint) = entry.record.endpoint.take() {
             self.pool.release(endpoint.ip4);
             self.ports.release(&endpoint.published);
@@ -92,7 +107,9 @@ impl Owner {
 
     /// Sends the stop signal and starts the timer after which it is killed.
     pub(super) fn terminate(&mut self, id: &ContainerId) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         let how = std::mem::take(&mut entry.stop);
         let own = || parse_signal(&entry.record.resolved.stop_signal).unwrap_or(TERM);
         let signal = how.signal.unwrap_or_else(own);
@@ -129,7 +146,9 @@ impl Owner {
     }
 
     pub(super) fn schedule_restart(&mut self, id: &ContainerId, delay: Duration) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         let (name, run) = (entry.record.name.clone(), entry.run);
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         log::info!(container = name.as_str(), delay_ms = millis; "container will be restarted");
@@ -163,10 +182,7 @@ impl Owner {
     }
 }
 
-fn remove_anonymous_volumes(
-    world: &crate::launch::World,
-    record: &super::record::ContainerRecord,
-) {
+fn remove_anonymous_volumes(world: &crate::launch::World, record: &super::record::ContainerRecord) {
     for mount in &record.resolved.mounts {
         if let super::request::MountSource::Volume { name, .. } = &mount.source
             && is_anonymous(name)

@@ -49,9 +49,7 @@ fn decide(record: &ContainerRecord, boot_id: &str) -> Decision {
         Phase::Running | Phase::Starting => Decision::MarkEnded,
         Phase::Restarting => Decision::Restart,
         Phase::Removing | Phase::Dead => Decision::Remove,
-        Phase::Exited if !same_boot && wanted && !matches!(policy, RestartPolicy::OnFailure { .. }) => {
-            Decision::Start
-        }
+        Phase::Exited if !same_boot && wanted && !matches!(policy, RestartPolicy::OnFailure { .. }) => Decision::Start,
         Phase::Exited | Phase::Created => Decision::Leave,
     }
 }
@@ -73,8 +71,11 @@ impl Owner {
                 log::warn!(container = id.short(), error = chain(&error); "it cannot be removed");
             }
         }
-        let decisions: Vec<_> =
-            loaded.records.iter().map(|record| decide(record, &self.boot_id)).collect();
+        let decisions: Vec<_> = loaded
+            .records
+            .iter()
+            .map(|record| decide(record, &self.boot_id))
+            .collect();
         self.establish_network(&loaded.records, &decisions);
         for (record, decision) in loaded.records.into_iter().zip(decisions) {
             self.take_over(record, decision).await;
@@ -86,8 +87,7 @@ impl Owner {
     /// one transaction.
     fn establish_network(&mut self, records: &[ContainerRecord], decisions: &[Decision]) {
         let live = records.iter().zip(decisions).filter(|(_, d)| **d == Decision::Reattach);
-        let endpoints: Vec<Endpoint> =
-            live.filter_map(|(record, _)| record.endpoint.clone()).collect();
+        let endpoints: Vec<Endpoint> = live.filter_map(|(record, _)| record.endpoint.clone()).collect();
         for endpoint in &endpoints {
             self.pool.reserve(endpoint.ip4);
             for publish in &endpoint.published {
@@ -134,7 +134,9 @@ impl Owner {
         match reattach(&Arc::clone(&self.world), &record).await {
             Ok(Launched { pid, shim, at }) => {
                 log::info!(container = record.name.as_str(), pid = pid; "container found running");
-                let Some(entry) = self.containers.get_mut(&id) else { return };
+                let Some(entry) = self.containers.get_mut(&id) else {
+                    return;
+                };
                 entry.shim = Some(shim);
                 entry.record.state.phase = Phase::Running;
                 entry.record.state.pid = Some(pid);
@@ -157,9 +159,15 @@ impl Owner {
 
     /// The machine was restarted under it.
     fn mark_ended(&mut self, id: &ContainerId) {
-        let Some(entry) = self.containers.get_mut(id) else { return };
+        let Some(entry) = self.containers.get_mut(id) else {
+            return;
+        };
         let state = &mut entry.record.state;
-        let ending = Ending { code: 255, oom_killed: false, at: Timestamp::now() };
+        let ending = Ending {
+            code: 255,
+            oom_killed: false,
+            at: Timestamp::now(),
+        };
         state.phase = Phase::Exited;
         state.pid = None;
         state.exit_code = ending.code;
@@ -191,7 +199,10 @@ mod tests {
             id: ContainerId::try_from("a".repeat(64)).unwrap(),
             name: "web".into(),
             created: Timestamp::UNIX_EPOCH,
-            request: ContainerRequest { restart: policy, ..ContainerRequest::default() },
+            request: ContainerRequest {
+                restart: policy,
+                ..ContainerRequest::default()
+            },
             image_id: String::new(),
             resolved: Resolved::default(),
             state,
@@ -206,8 +217,7 @@ mod tests {
         use Decision::*;
         use Phase::*;
         let (no, always) = (RestartPolicy::No, RestartPolicy::Always);
-        let (unless, failure) =
-            (RestartPolicy::UnlessStopped, RestartPolicy::OnFailure { max: 0 });
+        let (unless, failure) = (RestartPolicy::UnlessStopped, RestartPolicy::OnFailure { max: 0 });
         let table = [
             (Running, no, Wish::Run, "now", Reattach),
             (Running, no, Wish::Run, "before", MarkEnded),

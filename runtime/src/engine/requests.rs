@@ -27,7 +27,11 @@ impl Owner {
     ) -> Result<ContainerId, EngineError> {
         let id = ContainerId::random().map_err(|error| EngineError::internal(&error))?;
         let name = self.free_name(name, &id)?;
-        let image = self.world.images.image(&request.image).map_err(|e| no_image(e, &request))?;
+        let image = self
+            .world
+            .images
+            .image(&request.image)
+            .map_err(|e| no_image(e, &request))?;
         let invalid = |error: &dyn std::error::Error| EngineError::Invalid(error.to_string());
         decide_capabilities(&request.security).map_err(|e| invalid(&e))?;
         plan_rlimits(&request.limits.ulimits).map_err(|e| invalid(&e))?;
@@ -39,7 +43,10 @@ impl Owner {
         let config = image.config.config().clone().unwrap_or_default();
         let mut resolved = resolve(&id, &request, &config).map_err(|e| invalid(&e))?;
         if parse_signal(&resolved.stop_signal).is_none() {
-            return Err(EngineError::Invalid(format!("invalid signal: {}", resolved.stop_signal)));
+            return Err(EngineError::Invalid(format!(
+                "invalid signal: {}",
+                resolved.stop_signal
+            )));
         }
         self.make_volumes(&mut resolved)?;
         let record = ContainerRecord {
@@ -57,7 +64,9 @@ impl Owner {
             boot_id: self.boot_id.clone(),
         };
         // Acknowledged only when durable.
-        self.store.save(&record).map_err(|error| EngineError::internal(&error))?;
+        self.store
+            .save(&record)
+            .map_err(|error| EngineError::internal(&error))?;
         self.containers.insert(id.clone(), Entry::new(record));
         self.publish(&id, "create", []);
         Ok(id)
@@ -84,12 +93,20 @@ impl Owner {
     /// Names the anonymous volumes and makes all.
     fn make_volumes(&self, resolved: &mut Resolved) -> Result<(), EngineError> {
         for mount in &mut resolved.mounts {
-            let MountSource::Volume { name, .. } = &mut mount.source else { continue };
+            let MountSource::Volume { name, .. } = &mut mount.source else {
+                continue;
+            };
             if name.is_empty() {
                 *name = random_name().map_err(|error| EngineError::internal(&error))?;
             }
-            self.world.volumes.data(name).map_err(|e| EngineError::Invalid(e.to_string()))?;
-            self.world.volumes.ensure(name).map_err(|error| EngineError::internal(&error))?;
+            self.world
+                .volumes
+                .data(name)
+                .map_err(|e| EngineError::Invalid(e.to_string()))?;
+            self.world
+                .volumes
+                .ensure(name)
+                .map_err(|error| EngineError::internal(&error))?;
         }
         Ok(())
     }
@@ -159,13 +176,7 @@ impl Owner {
         Ok(())
     }
 
-    pub(super) fn remove(
-        &mut self,
-        container: &str,
-        force: bool,
-        volumes: bool,
-        reply: Reply<()>,
-    ) {
+    pub(super) fn remove(&mut self, container: &str, force: bool, volumes: bool, reply: Reply<()>) {
         let done = self.look_up(container).and_then(|id| {
             if let Some(entry) = self.containers.get_mut(&id) {
                 entry.remove_volumes |= volumes;
@@ -184,12 +195,7 @@ impl Owner {
     }
 
     /// Removes an image no container needs; with several names only the one that was given.
-    pub(super) fn remove_image(
-        &mut self,
-        name: &str,
-        force: bool,
-        reply: Reply<Vec<Removed>>,
-    ) {
+    pub(super) fn remove_image(&mut self, name: &str, force: bool, reply: Reply<Vec<Removed>>) {
         let checked = self.check_image_removal(name, force);
         let store = Arc::clone(&self.world.images);
         let name = name.to_owned();
@@ -210,17 +216,15 @@ impl Owner {
         });
     }
 
-    fn check_image_removal(
-        &self,
-        name: &str,
-        force: bool,
-    ) -> Result<(ImageRecord, bool), EngineError> {
+    fn check_image_removal(&self, name: &str, force: bool) -> Result<(ImageRecord, bool), EngineError> {
         let image = self.world.images.image(name).map_err(|error| match error {
             StoreError::NoSuchImage { name } => EngineError::NoSuchImage(name),
             other => EngineError::internal(&other),
         })?;
         let id = image.id.to_string();
-        let by_name = !id.trim_start_matches("sha256:").starts_with(name.trim_start_matches("sha256:"));
+        let by_name = !id
+            .trim_start_matches("sha256:")
+            .starts_with(name.trim_start_matches("sha256:"));
         if by_name && image.repo_tags.len() > 1 {
             return Ok((image, by_name));
         }
@@ -288,7 +292,11 @@ fn no_image(error: StoreError, request: &ContainerRequest) -> EngineError {
 /// Docker names the tag in this message, and clients match on it.
 fn with_tag(image: &str) -> String {
     let tagged = image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-    if tagged { image.to_owned() } else { format!("{image}:latest") }
+    if tagged {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
 }
 
 fn in_use(image: &ImageRecord, entry: &Entry, how: &str, state: &str) -> EngineError {

@@ -72,7 +72,13 @@ impl Backoff {
         };
         let attempts = if ran >= SETTLED_AFTER { 0 } else { self.attempts };
         let last_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        (Backoff { attempts: attempts.saturating_add(1), last_ms }, delay)
+        (
+            Backoff {
+                attempts: attempts.saturating_add(1),
+                last_ms,
+            },
+            delay,
+        )
     }
 }
 
@@ -120,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_settled_run_starts_the_row_anew() {
-        let row = Backoff { attempts: 7, last_ms: 12_800 };
+        let row = Backoff {
+            attempts: 7,
+            last_ms: 12_800,
+        };
         let (row, delay) = row.next(SETTLED_AFTER);
         assert_eq!((row.attempts, delay), (1, FIRST_DELAY));
     }

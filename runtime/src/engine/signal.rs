@@ -14,7 +14,9 @@ pub fn parse_signal(text: &str) -> Option<i32> {
         return realtime(rest).map(|offset| 64 + offset);
     }
     let full = format!("SIG{name}");
-    full.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)
+    full.parse::<nix::sys::signal::Signal>()
+        .ok()
+        .map(|signal| signal as i32)
 }
 
 fn realtime(offset: &str) -> Option<i32> {

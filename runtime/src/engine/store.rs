@@ -77,10 +77,11 @@ impl ContainerStore {
             sync_directory(&self.root)?;
         }
         let path = directory.join(RECORD);
-        let bytes = serde_json::to_vec_pretty(record)
-            .map_err(|source| StoreError::Malformed { path: path.clone(), source })?;
-        keelson_durable::replace(&path, &bytes, 0o600)
-            .map_err(|source| io_error("write", &path, source))
+        let bytes = serde_json::to_vec_pretty(record).map_err(|source| StoreError::Malformed {
+            path: path.clone(),
+            source,
+        })?;
+        keelson_durable::replace(&path, &bytes, 0o600).map_err(|source| io_error("write", &path, source))
     }
 
     /// All records that can be read, and what could not be. A directory without a record is a
@@ -93,7 +94,9 @@ impl ContainerStore {
         let mut loaded = Loaded::default();
         for entry in entries {
             let entry = entry.map_err(|e| io_error("read", &self.root, e))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             let Ok(id) = ContainerId::try_from(name) else { continue };
             match self.load(&id) {
                 Ok(Some(record)) => loaded.records.push(record),
@@ -149,10 +152,16 @@ pub struct Loaded {
 /// # Errors
 /// The bytes are no record, or one of a format this release cannot read.
 pub fn parse_record(bytes: &[u8], path: &Path) -> Result<ContainerRecord, StoreError> {
-    let malformed = |source| StoreError::Malformed { path: path.to_owned(), source };
+    let malformed = |source| StoreError::Malformed {
+        path: path.to_owned(),
+        source,
+    };
     let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
     if head.min_reader > FORMAT {
-        return Err(StoreError::TooNew { path: path.to_owned(), min_reader: head.min_reader });
+        return Err(StoreError::TooNew {
+            path: path.to_owned(),
+            min_reader: head.min_reader,
+        });
     }
     serde_json::from_slice(bytes).map_err(malformed)
 }
@@ -164,7 +173,11 @@ struct Head {
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io { action, path: path.to_owned(), source }
+    StoreError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn sync_directory(path: &Path) -> Result<(), StoreError> {

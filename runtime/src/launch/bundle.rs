@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use keelson_shim_api::{LogConfig, ShimConfig, config::CONFIG_FILE};
 use oci_spec::runtime::Spec;
 
-use super::mounts::{MountSourceError, find_mounts};
 use super::disk::{self, DiskError};
+use super::mounts::{MountSourceError, find_mounts};
 use super::{World, cgroup};
 use crate::engine::record::ContainerRecord;
 use crate::engine::request::NetworkMode;
@@ -80,7 +80,11 @@ pub enum PrepareError {
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
-    move |source| PrepareError::Io { action, path: path.to_owned(), source }
+    move |source| PrepareError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Prepares a run and returns its bundle.
@@ -105,8 +109,10 @@ pub fn prepare(world: &World, record: &ContainerRecord) -> Result<PathBuf, Prepa
 fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), PrepareError> {
     let id = &record.id;
     cgroup::prepare(&world.cgroups, id).map_err(failed("make cgroups below", &world.cgroups))?;
-    let image: ImageId =
-        record.image_id.parse().map_err(|_| PrepareError::ImageId(record.image_id.clone()))?;
+    let image: ImageId = record
+        .image_id
+        .parse()
+        .map_err(|_| PrepareError::ImageId(record.image_id.clone()))?;
     let layer = world.layer(id);
     // Before the layer's directories are made: what is made inside inherits the project.
     disk::bound(&world.container_directory(id), id, record.request.limits.disk)?;
@@ -154,7 +160,9 @@ fn find_identity(record: &ContainerRecord, rootfs: &Rootfs) -> Result<Identity, 
 /// Docker makes the working directory; it may also lie in a mount, which is not there yet.
 fn make_workdir(record: &ContainerRecord, rootfs: &Rootfs) -> Result<(), PrepareError> {
     let workdir = &record.resolved.workdir;
-    rootfs.make_directory(workdir).map_err(failed("make working directory", Path::new(workdir)))
+    rootfs
+        .make_directory(workdir)
+        .map_err(failed("make working directory", Path::new(workdir)))
 }
 
 fn write_etc(world: &World, record: &ContainerRecord) -> Result<EtcFiles, PrepareError> {
@@ -179,19 +187,16 @@ fn read_secrets(world: &World, record: &ContainerRecord) -> Result<Vec<String>, 
     secrets
         .iter()
         .map(|(key, name)| {
-            let value = fs::read_to_string(world.secrets.join(name))
-                .map_err(|source| PrepareError::Secret { name: name.clone(), source })?;
+            let value = fs::read_to_string(world.secrets.join(name)).map_err(|source| PrepareError::Secret {
+                name: name.clone(),
+                source,
+            })?;
             Ok(format!("{key}={value}"))
         })
         .collect()
 }
 
-fn write_bundle(
-    world: &World,
-    record: &ContainerRecord,
-    bundle: &Path,
-    spec: &Spec,
-) -> Result<(), PrepareError> {
+fn write_bundle(world: &World, record: &ContainerRecord, bundle: &Path, spec: &Spec) -> Result<(), PrepareError> {
     let id = &record.id;
     let log = LogConfig {
         journal: world.journal.clone(),
@@ -226,5 +231,11 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(bytes)
 }

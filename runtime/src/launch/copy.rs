@@ -7,13 +7,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod,
-    fchown, fgetxattr, flistxattr, fsetxattr, futimens, mkdirat, mknodat, openat, readlinkat,
-    statat, symlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown, fgetxattr,
+    flistxattr, fsetxattr, futimens, mkdirat, mknodat, openat, readlinkat, statat, symlinkat,
 };
 
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// Copies everything in `from` into the empty directory `to`, whose own owner and mode become those
 /// of `from`.
@@ -102,7 +103,9 @@ fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {
 /// File capabilities and the user's own attributes; what belongs to the overlay stays behind.
 fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     let mut names = vec![0u8; 64 << 10];
-    let Ok(length) = flistxattr(from, &mut names) else { return Ok(()) };
+    let Ok(length) = flistxattr(from, &mut names) else {
+        return Ok(());
+    };
     let listed = names.get(..length).unwrap_or_default();
     for name in listed.split(|b| *b == 0).filter(|name| !name.is_empty()) {
         if !name.starts_with(b"user.") && name != b"security.capability" {

@@ -39,7 +39,10 @@ fn own_project(id: &ContainerId) -> u32 {
 /// A limit was asked for and the file system cannot keep it. Without one the container runs
 /// unbounded there, as on a file system without quotas it must.
 pub fn bound(directory: &Path, id: &ContainerId, limit: u64) -> Result<(), DiskError> {
-    let failed = |source| DiskError { path: directory.to_owned(), source };
+    let failed = |source| DiskError {
+        path: directory.to_owned(),
+        source,
+    };
     let opened = File::open(directory).map_err(failed)?;
     if limit > 0 {
         let project = own_project(id);

@@ -11,7 +11,7 @@ pub mod disk;
 mod mounts;
 mod run;
 
-pub use run::{Launched, LaunchFailure, launch, reattach, watch};
+pub use run::{LaunchFailure, Launched, launch, reattach, watch};
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,9 @@ impl World {
         self.network.detach(id, record.endpoint.as_ref());
         // A bundle with a configuration is a run that was not cleared.
         let _ = std::fs::remove_file(self.bundle(id).join("config.json"));
-        let Ok(image) = record.image_id.parse::<ImageId>() else { return };
+        let Ok(image) = record.image_id.parse::<ImageId>() else {
+            return;
+        };
         if let Err(error) = self.mounts.unmount_container(&image, &self.layer(id)) {
             let error = crate::engine::error::chain(&error);
             log::warn!(container = id.as_str(), error = error; "cannot unmount a container's root");

@@ -51,7 +51,12 @@ pub fn find_mounts(
     record: &ContainerRecord,
     rootfs: &Rootfs,
 ) -> Result<Vec<FoundMount>, MountSourceError> {
-    record.resolved.mounts.iter().map(|mount| find_mount(world, record, rootfs, mount)).collect()
+    record
+        .resolved
+        .mounts
+        .iter()
+        .map(|mount| find_mount(world, record, rootfs, mount))
+        .collect()
 }
 
 fn find_mount(
@@ -61,18 +66,34 @@ fn find_mount(
     mount: &MountRequest,
 ) -> Result<FoundMount, MountSourceError> {
     let source = match &mount.source {
-        MountSource::Tmpfs { options } => FoundSource::Tmpfs { options: options.clone() },
+        MountSource::Tmpfs { options } => FoundSource::Tmpfs {
+            options: options.clone(),
+        },
         MountSource::Volume { name, no_copy } => {
             let path = fill_volume(world, rootfs, name, &mount.target, *no_copy)?;
-            FoundSource::Bind { path, propagation: String::new() }
+            FoundSource::Bind {
+                path,
+                propagation: String::new(),
+            }
         }
-        MountSource::Bind { path, create, propagation } => {
+        MountSource::Bind {
+            path,
+            create,
+            propagation,
+        } => {
             let privileged = record.request.security.privileged;
             let path = find_bind(Path::new(path), *create, privileged)?;
-            FoundSource::Bind { path, propagation: propagation.clone() }
+            FoundSource::Bind {
+                path,
+                propagation: propagation.clone(),
+            }
         }
     };
-    Ok(FoundMount { target: mount.target.clone(), source, read_only: mount.read_only })
+    Ok(FoundMount {
+        target: mount.target.clone(),
+        source,
+        read_only: mount.read_only,
+    })
 }
 
 /// The volume's directory. An empty volume gets what the image has in its place.
@@ -84,8 +105,11 @@ fn fill_volume(
     no_copy: bool,
 ) -> Result<PathBuf, MountSourceError> {
     let volume = world.volumes.ensure(name)?;
-    let failed =
-        |source| MountSourceError::Io { action: "fill volume", path: volume.data.clone(), source };
+    let failed = |source| MountSourceError::Io {
+        action: "fill volume",
+        path: volume.data.clone(),
+        source,
+    };
     let empty = volume.fresh || fs::read_dir(&volume.data).map_err(failed)?.next().is_none();
     if let Some(content) = rootfs.directory(target).filter(|_| empty && !no_copy) {
         let data = File::open(&volume.data).map_err(failed)?;
@@ -102,8 +126,11 @@ fn find_bind(path: &Path, create: bool, privileged: bool) -> Result<PathBuf, Mou
     let real = match fs::canonicalize(path) {
         Ok(real) => real,
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            let failed =
-                |source| MountSourceError::Io { action: "make", path: path.to_owned(), source };
+            let failed = |source| MountSourceError::Io {
+                action: "make",
+                path: path.to_owned(),
+                source,
+            };
             fs::create_dir_all(path).map_err(failed)?;
             fs::canonicalize(path).map_err(failed)?
         }
@@ -111,7 +138,11 @@ fn find_bind(path: &Path, create: bool, privileged: bool) -> Result<PathBuf, Mou
             return Err(MountSourceError::Missing(text()));
         }
         Err(source) => {
-            return Err(MountSourceError::Io { action: "find", path: path.to_owned(), source });
+            return Err(MountSourceError::Io {
+                action: "find",
+                path: path.to_owned(),
+                source,
+            });
         }
     };
     if is_closed(&real, privileged) {
@@ -135,9 +166,10 @@ const CLOSED: [&str; 7] = [
 /// A path is closed when it lies in one of those directories; or, unless the container is privileged
 /// and may do anything anyway, when one of them lies in it.
 fn is_closed(path: &Path, privileged: bool) -> bool {
-    CLOSED.iter().map(Path::new).any(|closed| {
-        path.starts_with(closed) || (!privileged && closed.starts_with(path))
-    })
+    CLOSED
+        .iter()
+        .map(Path::new)
+        .any(|closed| path.starts_with(closed) || (!privileged && closed.starts_with(path)))
 }
 
 #[cfg(test)]

@@ -49,12 +49,18 @@ pub struct LaunchFailure {
 
 impl LaunchFailure {
     fn of(failure: Failure) -> LaunchFailure {
-        LaunchFailure { code: failure.kind.exit_code(), message: failure.message }
+        LaunchFailure {
+            code: failure.kind.exit_code(),
+            message: failure.message,
+        }
     }
 
     /// The engine itself failed.
     pub fn internal(message: String) -> LaunchFailure {
-        LaunchFailure { code: NOT_STARTED, message }
+        LaunchFailure {
+            code: NOT_STARTED,
+            message,
+        }
     }
 }
 
@@ -62,10 +68,7 @@ impl LaunchFailure {
 ///
 /// # Errors
 /// Why not; nothing of the run is left.
-pub async fn launch(
-    world: &Arc<World>,
-    record: &ContainerRecord,
-) -> Result<Launched, LaunchFailure> {
+pub async fn launch(world: &Arc<World>, record: &ContainerRecord) -> Result<Launched, LaunchFailure> {
     let prepared = blocking(world, record, |world, record| {
         prepare(world, record).map_err(|error| LaunchFailure::internal(chain(&error)))
     })
@@ -81,11 +84,7 @@ pub async fn launch(
     started
 }
 
-async fn start(
-    world: &World,
-    record: &ContainerRecord,
-    bundle: &Path,
-) -> Result<Launched, LaunchFailure> {
+async fn start(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<Launched, LaunchFailure> {
     let internal = |error: anyhow::Error| LaunchFailure::internal(format!("{error:#}"));
     let pid = match spawn_shim(&world.shim, bundle).await.map_err(internal)? {
         LaunchReport::Created { pid, .. } => u32::try_from(pid).unwrap_or_default(),
@@ -94,7 +93,11 @@ async fn start(
     let lost = |error: ShimError| LaunchFailure::internal(chain(&error));
     let shim = Shim::connect(&world.shim_socket(&record.id)).await.map_err(lost)?;
     match shim.call(RequestBody::Start).await {
-        Ok(_) => Ok(Launched { pid, shim, at: Timestamp::now() }),
+        Ok(_) => Ok(Launched {
+            pid,
+            shim,
+            at: Timestamp::now(),
+        }),
         Err(error) => {
             // The shim ends with the container; the failure to be shown is the first one.
             let _ = shim.call(RequestBody::Delete { force: true }).await;
@@ -120,11 +123,15 @@ async fn spawn_shim(program: &Path, bundle: &Path) -> anyhow::Result<LaunchRepor
     let mut line = String::new();
     let mut reader = BufReader::new(output);
     let read = tokio::time::timeout(LAUNCH_PATIENCE, reader.read_line(&mut line)).await;
-    read.context("the shim said nothing in time")?.context("read the shim's report")?;
+    read.context("the shim said nothing in time")?
+        .context("read the shim's report")?;
     if line.is_empty() {
         let message = "the shim ended without a report".to_owned();
         return Ok(LaunchReport::Failed {
-            failure: Failure { kind: FailureKind::Internal, message },
+            failure: Failure {
+                kind: FailureKind::Internal,
+                message,
+            },
         });
     }
     serde_json::from_str(&line).context("the shim's report makes no sense")
@@ -159,10 +166,7 @@ fn unseen_end(world: &World, record: &ContainerRecord) -> Ending {
 ///
 /// # Errors
 /// It has ended; how is in the error. What belonged to the run is taken away.
-pub async fn reattach(
-    world: &Arc<World>,
-    record: &ContainerRecord,
-) -> Result<Launched, Ending> {
+pub async fn reattach(world: &Arc<World>, record: &ContainerRecord) -> Result<Launched, Ending> {
     match find_running(world, record).await {
         Ok(launched) => Ok(launched),
         Err(error) => {

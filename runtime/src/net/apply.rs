@@ -92,7 +92,9 @@ impl Network {
             (std::net::IpAddr::V6(self.subnets.gateway6()), self.subnets.prefix6),
         ] {
             let address = Address::new(index, ip, prefix);
-            routes.add_address(&address).map_err(netlink("give the bridge its address"))?;
+            routes
+                .add_address(&address)
+                .map_err(netlink("give the bridge its address"))?;
         }
         let table = plan_table(BRIDGE, &self.subnets, endpoints);
         let mut nft = NftSocket::open().map_err(netlink("open nftables"))?;
@@ -112,8 +114,14 @@ impl Network {
         let [a, b, c, d] = self.subnets.gateway4().octets();
         // A fixed hardware address, or the bridge would take that of each container that joins.
         let mac = Some(Mac([0x02, 0x42, a, b, c, d]));
-        let change = LinkChange { up: Some(true), mac, ..LinkChange::default() };
-        routes.change_link(index, &change).map_err(netlink("set the bridge up"))?;
+        let change = LinkChange {
+            up: Some(true),
+            mac,
+            ..LinkChange::default()
+        };
+        routes
+            .change_link(index, &change)
+            .map_err(netlink("set the bridge up"))?;
         Ok(index)
     }
 
@@ -132,11 +140,7 @@ impl Network {
     ///
     /// # Errors
     /// The kernel refused; nothing is left behind.
-    pub fn attach(
-        &self,
-        id: &ContainerId,
-        endpoint: Option<&Endpoint>,
-    ) -> Result<PathBuf, NetError> {
+    pub fn attach(&self, id: &ContainerId, endpoint: Option<&Endpoint>) -> Result<PathBuf, NetError> {
         let path = self.namespace_path(id);
         // What an earlier run that was cut short left would be in the way.
         netns::remove(&path)?;
@@ -155,9 +159,11 @@ impl Network {
         namespace: &OwnedFd,
         endpoint: Option<&Endpoint>,
     ) -> Result<(), NetError> {
-        let mut inside =
-            RouteSocket::open_in(namespace.as_fd()).map_err(netlink("enter the namespace"))?;
-        let up = LinkChange { up: Some(true), ..LinkChange::default() };
+        let mut inside = RouteSocket::open_in(namespace.as_fd()).map_err(netlink("enter the namespace"))?;
+        let up = LinkChange {
+            up: Some(true),
+            ..LinkChange::default()
+        };
         inside.change_link(1, &up).map_err(netlink("set the loopback up"))?;
         let Some(endpoint) = endpoint else { return Ok(()) };
         self.join_bridge(id, namespace, endpoint)?;
@@ -170,12 +176,7 @@ impl Network {
         nft.commit(&ports).map_err(netlink("publish ports"))
     }
 
-    fn join_bridge(
-        &self,
-        id: &ContainerId,
-        namespace: &OwnedFd,
-        endpoint: &Endpoint,
-    ) -> Result<(), NetError> {
+    fn join_bridge(&self, id: &ContainerId, namespace: &OwnedFd, endpoint: &Endpoint) -> Result<(), NetError> {
         let mut routes = RouteSocket::open().map_err(netlink("open netlink"))?;
         let bridge = routes.index_of(BRIDGE).map_err(netlink("find the bridge"))?;
         let name = host_link(id);
@@ -203,15 +204,17 @@ impl Network {
         routes.change_link(index, &join).map_err(netlink("join the bridge"))
     }
 
-    fn configure_inside(
-        &self,
-        inside: &mut RouteSocket,
-        endpoint: &Endpoint,
-    ) -> Result<(), NetError> {
+    fn configure_inside(&self, inside: &mut RouteSocket, endpoint: &Endpoint) -> Result<(), NetError> {
         let index = inside.index_of(INSIDE).map_err(netlink("find the container's link"))?;
         let mac = Some(Mac(endpoint.mac));
-        let up = LinkChange { up: Some(true), mac, ..LinkChange::default() };
-        inside.change_link(index, &up).map_err(netlink("set the container's link up"))?;
+        let up = LinkChange {
+            up: Some(true),
+            mac,
+            ..LinkChange::default()
+        };
+        inside
+            .change_link(index, &up)
+            .map_err(netlink("set the container's link up"))?;
         for (address, gateway) in [
             (
                 Address::new(index, endpoint.ip4, self.subnets.prefix4),
@@ -222,9 +225,13 @@ impl Network {
                 std::net::IpAddr::V6(self.subnets.gateway6()),
             ),
         ] {
-            inside.add_address(&address).map_err(netlink("give the container its address"))?;
+            inside
+                .add_address(&address)
+                .map_err(netlink("give the container its address"))?;
             let route = Route::default_via(gateway).on(index);
-            inside.add_route(&route).map_err(netlink("give the container its route"))?;
+            inside
+                .add_route(&route)
+                .map_err(netlink("give the container its route"))?;
         }
         Ok(())
     }
@@ -274,5 +281,8 @@ fn host_link(id: &ContainerId) -> String {
 }
 
 fn write_setting(path: &Path, value: &str) -> Result<(), NetError> {
-    fs::write(path, value).map_err(|source| NetError::Setting { path: path.to_owned(), source })
+    fs::write(path, value).map_err(|source| NetError::Setting {
+        path: path.to_owned(),
+        source,
+    })
 }

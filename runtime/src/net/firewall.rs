@@ -8,8 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use keelson_netlink::nft::{
-    Batch, Chain, Data, DataType, Element, Family, Field, Hook, Nat, Policy, Rule, Set, ct_state,
-    ct_status, priority,
+    Batch, Chain, Data, DataType, Element, Family, Field, Hook, Nat, Policy, Rule, Set, ct_state, ct_status, priority,
 };
 
 use super::ipam::Subnets;
@@ -100,7 +99,11 @@ fn add_raw(batch: &mut Batch, bridge: &str, subnets: &Subnets) {
             .drop()
             .comment("the host's own loopback"),
     );
-    let outside = || Rule::new().differs(Field::InName, LOOPBACK).differs(Field::InName, bridge);
+    let outside = || {
+        Rule::new()
+            .differs(Field::InName, LOOPBACK)
+            .differs(Field::InName, bridge)
+    };
     batch.add_rule(
         "raw",
         outside()
@@ -189,7 +192,9 @@ fn add_forward(batch: &mut Batch, bridge: &str) {
             .comment("metadata services"),
     );
     for address in METADATA6 {
-        let rule = from_bridge().family(Family::Ipv6).equals(Field::Ipv6Destination, address);
+        let rule = from_bridge()
+            .family(Family::Ipv6)
+            .equals(Field::Ipv6Destination, address);
         batch.add_rule(chain, rule.drop().comment("metadata services"));
     }
     let known = ct_state::ESTABLISHED | ct_state::RELATED;
@@ -208,7 +213,11 @@ fn add_forward(batch: &mut Batch, bridge: &str) {
 
 /// The map elements of an endpoint's ports.
 fn plan_elements(endpoint: &Endpoint) -> Vec<(&'static str, Element)> {
-    endpoint.published.iter().flat_map(|publish| plan_one(endpoint, publish)).collect()
+    endpoint
+        .published
+        .iter()
+        .flat_map(|publish| plan_one(endpoint, publish))
+        .collect()
 }
 
 fn plan_one(endpoint: &Endpoint, publish: &Publish) -> Vec<(&'static str, Element)> {
@@ -217,9 +226,7 @@ fn plan_one(endpoint: &Endpoint, publish: &Publish) -> Vec<(&'static str, Elemen
         Protocol::Udp => 17,
     };
     let port = || [Data::from(protocol), Data::from(publish.host_port)];
-    let target = |address: IpAddr| {
-        Data::concat([Data::from(address), Data::from(publish.container.port)])
-    };
+    let target = |address: IpAddr| Data::concat([Data::from(address), Data::from(publish.container.port)]);
     let (ip4, ip6) = (IpAddr::V4(endpoint.ip4), IpAddr::V6(endpoint.ip6));
     let any = |map, address| (map, Element::key(Data::concat(port())).value(target(address)));
     let one = |map, host: IpAddr, address| {
@@ -241,13 +248,20 @@ mod tests {
     use crate::engine::request::ContainerPort;
 
     fn endpoint(host_ip: Option<&str>) -> Endpoint {
-        let container = ContainerPort { port: 80, protocol: Protocol::Tcp };
+        let container = ContainerPort {
+            port: 80,
+            protocol: Protocol::Tcp,
+        };
         let host_ip = host_ip.map(|ip| ip.parse().unwrap());
         Endpoint {
             ip4: Ipv4Addr::new(172, 30, 0, 2),
             ip6: "fd00::2".parse().unwrap(),
             mac: [2, 0x42, 172, 30, 0, 2],
-            published: vec![Publish { host_ip, host_port: 8080, container }],
+            published: vec![Publish {
+                host_ip,
+                host_port: 8080,
+                container,
+            }],
         }
     }
 
@@ -261,15 +275,17 @@ mod tests {
             (Some("::1"), &[ONE6]),
         ];
         for (host, want) in table {
-            let maps: Vec<&str> =
-                plan_elements(&endpoint(host)).into_iter().map(|(map, _)| map).collect();
+            let maps: Vec<&str> = plan_elements(&endpoint(host)).into_iter().map(|(map, _)| map).collect();
             assert_eq!(maps, want, "{host:?}");
         }
     }
 
     #[test]
     fn nothing_published_is_nothing_to_send() {
-        let quiet = Endpoint { published: vec![], ..endpoint(None) };
+        let quiet = Endpoint {
+            published: vec![],
+            ..endpoint(None)
+        };
         assert!(plan_publish(&quiet).is_empty());
         assert!(!plan_publish(&endpoint(None)).is_empty());
     }

@@ -52,7 +52,8 @@ impl Subnets {
 
     /// How many addresses the IPv4 network has, network and broadcast addresses included.
     fn size(&self) -> u32 {
-        1u32.checked_shl(32u32.saturating_sub(u32::from(self.prefix4))).unwrap_or(u32::MAX)
+        1u32.checked_shl(32u32.saturating_sub(u32::from(self.prefix4)))
+            .unwrap_or(u32::MAX)
     }
 
     fn address4(&self, host: u32) -> Ipv4Addr {
@@ -101,7 +102,11 @@ pub struct Pool {
 impl Pool {
     /// A pool in which only the gateway is taken.
     pub fn new(subnets: Subnets) -> Pool {
-        Pool { subnets, used: BTreeSet::new(), last: 1 }
+        Pool {
+            subnets,
+            used: BTreeSet::new(),
+            last: 1,
+        }
     }
 
     /// The network it hands out.
@@ -144,7 +149,11 @@ impl Pool {
     fn addresses(&self, host: u32) -> Addresses {
         let ip4 = self.subnets.address4(host);
         let [a, b, c, d] = ip4.octets();
-        Addresses { ip4, ip6: self.subnets.address6(host), mac: [0x02, 0x42, a, b, c, d] }
+        Addresses {
+            ip4,
+            ip6: self.subnets.address6(host),
+            mac: [0x02, 0x42, a, b, c, d],
+        }
     }
 }
 

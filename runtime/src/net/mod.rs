@@ -19,8 +19,9 @@ use ipam::Subnets;
 pub fn load_subnets(path: &Path) -> anyhow::Result<Subnets> {
     use anyhow::Context as _;
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .with_context(|| format!("read the network's record {}", path.display())),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).with_context(|| format!("read the network's record {}", path.display()))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut random = [0u8; 5];
             rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
@@ -31,7 +32,6 @@ pub fn load_subnets(path: &Path) -> anyhow::Result<Subnets> {
                 .with_context(|| format!("keep the network's record {}", path.display()))?;
             Ok(subnets)
         }
-        Err(error) => Err(error)
-            .with_context(|| format!("read the network's record {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("read the network's record {}", path.display())),
     }
 }

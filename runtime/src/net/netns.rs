@@ -25,7 +25,11 @@ pub struct NetnsError {
 /// The namespace cannot be made or pinned; nothing is left behind.
 pub fn create(path: &Path) -> Result<OwnedFd, NetnsError> {
     let failed = |action| {
-        move |source| NetnsError { action, path: path.to_owned(), source }
+        move |source| NetnsError {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     };
     File::create(path).map_err(failed("name"))?;
     let pinned = std::thread::scope(|scope| {
@@ -52,7 +56,11 @@ pub fn create(path: &Path) -> Result<OwnedFd, NetnsError> {
 /// # Errors
 /// There is none at `path`.
 pub fn open(path: &Path) -> Result<OwnedFd, NetnsError> {
-    let failed = |source| NetnsError { action: "open", path: path.to_owned(), source };
+    let failed = |source| NetnsError {
+        action: "open",
+        path: path.to_owned(),
+        source,
+    };
     File::open(path).map(OwnedFd::from).map_err(failed)
 }
 
@@ -61,7 +69,11 @@ pub fn open(path: &Path) -> Result<OwnedFd, NetnsError> {
 /// # Errors
 /// It cannot be unmounted or its name cannot be removed.
 pub fn remove(path: &Path) -> Result<(), NetnsError> {
-    let failed = |source| NetnsError { action: "remove", path: path.to_owned(), source };
+    let failed = |source| NetnsError {
+        action: "remove",
+        path: path.to_owned(),
+        source,
+    };
     match umount2(path, MntFlags::MNT_DETACH) {
         Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
         Err(errno) => return Err(failed(errno.into())),

@@ -48,11 +48,7 @@ impl PortTable {
     ///
     /// # Errors
     /// A port is taken, or none is free.
-    pub fn take(
-        &mut self,
-        wishes: &[Publish],
-        is_open: impl Fn(&Publish) -> bool,
-    ) -> Result<Vec<Publish>, PortError> {
+    pub fn take(&mut self, wishes: &[Publish], is_open: impl Fn(&Publish) -> bool) -> Result<Vec<Publish>, PortError> {
         let mut next = self.clone();
         let mut given = vec![];
         for wish in wishes {
@@ -62,16 +58,15 @@ impl PortTable {
         Ok(given)
     }
 
-    fn take_one(
-        &mut self,
-        wish: Publish,
-        is_open: &impl Fn(&Publish) -> bool,
-    ) -> Result<Publish, PortError> {
+    fn take_one(&mut self, wish: Publish, is_open: &impl Fn(&Publish) -> bool) -> Result<Publish, PortError> {
         let given = if wish.host_port == 0 {
             self.free_port(wish, is_open)?
         } else if self.is_taken(&wish) || is_open(&wish) {
             let address = wish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            return Err(PortError::Taken { address, port: wish.host_port });
+            return Err(PortError::Taken {
+                address,
+                port: wish.host_port,
+            });
         } else {
             wish
         };
@@ -79,11 +74,7 @@ impl PortTable {
         Ok(given)
     }
 
-    fn free_port(
-        &mut self,
-        wish: Publish,
-        is_open: &impl Fn(&Publish) -> bool,
-    ) -> Result<Publish, PortError> {
+    fn free_port(&mut self, wish: Publish, is_open: &impl Fn(&Publish) -> bool) -> Result<Publish, PortError> {
         let start = self.last_free.saturating_add(1).max(*FREE_RANGE.start());
         let given = (start..=*FREE_RANGE.end())
             .chain(FREE_RANGE)
@@ -111,9 +102,7 @@ impl PortTable {
         let wanted = key(wish);
         self.taken.iter().any(|taken| {
             (taken.protocol, taken.port) == (wanted.protocol, wanted.port)
-                && (taken.address.is_none()
-                    || wanted.address.is_none()
-                    || taken.address == wanted.address)
+                && (taken.address.is_none() || wanted.address.is_none() || taken.address == wanted.address)
         })
     }
 }
@@ -132,7 +121,11 @@ mod tests {
 
     fn publish(host_ip: &str, host_port: u16, protocol: Protocol) -> Publish {
         let host_ip = (!host_ip.is_empty()).then(|| host_ip.parse().unwrap());
-        Publish { host_ip, host_port, container: ContainerPort { port: 80, protocol } }
+        Publish {
+            host_ip,
+            host_port,
+            container: ContainerPort { port: 80, protocol },
+        }
     }
 
     fn nobody(_: &Publish) -> bool {

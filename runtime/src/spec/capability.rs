@@ -62,9 +62,7 @@ pub struct UnknownCapability(pub String);
 ///
 /// # Errors
 /// A name is unknown.
-pub fn decide_capabilities(
-    request: &SecurityRequest,
-) -> Result<Vec<Capability>, UnknownCapability> {
+pub fn decide_capabilities(request: &SecurityRequest) -> Result<Vec<Capability>, UnknownCapability> {
     let every = || DEFAULT.into_iter().chain(OTHERS);
     if request.privileged {
         return Ok(sorted(every().collect()));
@@ -131,7 +129,10 @@ mod tests {
             cap_drop: owned(drop),
             ..SecurityRequest::default()
         };
-        Ok(decide_capabilities(&request)?.iter().map(Capability::to_string).collect())
+        Ok(decide_capabilities(&request)?
+            .iter()
+            .map(Capability::to_string)
+            .collect())
     }
 
     #[test]

@@ -45,15 +45,16 @@ pub struct DevicePlan {
 pub fn plan_devices(privileged: bool, nodes: &[Node]) -> DevicePlan {
     let made = nodes.iter().map(make_node).collect();
     if privileged {
-        return DevicePlan { nodes: made, rules: vec![rule(true, LinuxDeviceType::A, None, "rwm")] };
+        return DevicePlan {
+            nodes: made,
+            rules: vec![rule(true, LinuxDeviceType::A, None, "rwm")],
+        };
     }
     let mut rules = vec![rule(false, LinuxDeviceType::A, None, "rwm")];
     // Nodes may be made (a harmless act), but only these may be opened.
     rules.push(rule(true, LinuxDeviceType::C, None, "m"));
     rules.push(rule(true, LinuxDeviceType::B, None, "m"));
-    rules.extend(HARMLESS.map(|(major, minor)| {
-        rule(true, LinuxDeviceType::C, Some((major, minor)), "rwm")
-    }));
+    rules.extend(HARMLESS.map(|(major, minor)| rule(true, LinuxDeviceType::C, Some((major, minor)), "rwm")));
     rules.extend(nodes.iter().map(|node| {
         let numbers = (i64::from(node.major), Some(i64::from(node.minor)));
         rule(true, kind(node), Some(numbers), &node.access)
@@ -74,17 +75,18 @@ const HARMLESS: [(i64, Option<i64>); 8] = [
 ];
 
 fn kind(node: &Node) -> LinuxDeviceType {
-    if node.block { LinuxDeviceType::B } else { LinuxDeviceType::C }
+    if node.block {
+        LinuxDeviceType::B
+    } else {
+        LinuxDeviceType::C
+    }
 }
 
-fn rule(
-    allow: bool,
-    kind: LinuxDeviceType,
-    numbers: Option<(i64, Option<i64>)>,
-    access: &str,
-) -> LinuxDeviceCgroup {
-    let mut builder =
-        LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access.to_owned());
+fn rule(allow: bool, kind: LinuxDeviceType, numbers: Option<(i64, Option<i64>)>, access: &str) -> LinuxDeviceCgroup {
+    let mut builder = LinuxDeviceCgroupBuilder::default()
+        .allow(allow)
+        .typ(kind)
+        .access(access.to_owned());
     if let Some((major, minor)) = numbers {
         builder = builder.major(major);
         if let Some(minor) = minor {
@@ -126,8 +128,12 @@ pub fn find_devices(asked: &[DeviceRequest]) -> Result<Vec<Node>, DeviceError> {
     asked
         .iter()
         .map(|device| {
-            look_at(Path::new(&device.host), Path::new(&device.container), &device.access)
-                .map_err(|source| DeviceError { path: device.host.clone(), source })
+            look_at(Path::new(&device.host), Path::new(&device.container), &device.access).map_err(|source| {
+                DeviceError {
+                    path: device.host.clone(),
+                    source,
+                }
+            })
         })
         .collect()
 }
@@ -138,7 +144,9 @@ pub fn find_all_devices() -> Vec<Node> {
     let mut found = vec![];
     let mut directories = vec![PathBuf::from("/dev")];
     while let Some(directory) = directories.pop() {
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             let Ok(kind) = entry.file_type() else { continue };
@@ -157,7 +165,9 @@ pub fn find_all_devices() -> Vec<Node> {
 }
 
 fn is_mount_of_its_own(path: &Path) -> bool {
-    ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|p| path == Path::new(p))
+    ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages"]
+        .iter()
+        .any(|p| path == Path::new(p))
 }
 
 fn is_made_by_runtime(path: &Path) -> bool {
@@ -178,7 +188,10 @@ fn look_at(host: &Path, container: &Path, access: &str) -> std::io::Result<Node>
     let metadata = std::fs::metadata(host)?;
     let kind = metadata.file_type();
     if !kind.is_block_device() && !kind.is_char_device() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a device node"));
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "not a device node",
+        ));
     }
     Ok(Node {
         path: container.to_owned(),

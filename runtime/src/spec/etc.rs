@@ -6,11 +6,7 @@ use crate::engine::record::{ContainerRecord, Endpoint};
 use crate::engine::request::NetworkMode;
 
 /// `/etc/hosts`. `gateway` is what `host-gateway` stands for.
-pub fn hosts_text(
-    record: &ContainerRecord,
-    endpoint: Option<&Endpoint>,
-    gateway: IpAddr,
-) -> String {
+pub fn hosts_text(record: &ContainerRecord, endpoint: Option<&Endpoint>, gateway: IpAddr) -> String {
     let mut text = String::from(
         "127.0.0.1\tlocalhost\n\
          ::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -46,7 +42,10 @@ fn host_names(record: &ContainerRecord) -> String {
 /// `name:address`; the address may hold colons, or stand in brackets, or be split off by `=`.
 pub fn split_host(entry: &str) -> Option<(&str, &str)> {
     let (name, address) = entry.split_once('=').or_else(|| entry.split_once(':'))?;
-    let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    let address = address
+        .strip_prefix('[')
+        .and_then(|a| a.strip_suffix(']'))
+        .unwrap_or(address);
     (!name.is_empty() && !address.is_empty()).then_some((name, address))
 }
 
@@ -64,7 +63,11 @@ pub fn resolv_text(record: &ContainerRecord, gateway: IpAddr, host: &str) -> Str
         return host.to_owned();
     }
     let mut text = String::new();
-    let servers = if own { network.dns.clone() } else { vec![gateway.to_string()] };
+    let servers = if own {
+        network.dns.clone()
+    } else {
+        vec![gateway.to_string()]
+    };
     for server in servers {
         text.push_str(&format!("nameserver {server}\n"));
     }

@@ -43,7 +43,12 @@ fn spec_of(request: ContainerRequest, mounts: &[FoundMount], netns: bool) -> Val
     let record = record(request);
     let security = &record.request.security;
     let capabilities = decide_capabilities(security).unwrap();
-    let identity = Identity { uid: 0, gid: 0, groups: vec![4], home: "/root".into() };
+    let identity = Identity {
+        uid: 0,
+        gid: 0,
+        groups: vec![4],
+        home: "/root".into(),
+    };
     let file = |name: &str| PathBuf::from("/run/keelson/shims/ID/etc").join(name);
     let files = EtcFiles {
         hosts: file("hosts"),
@@ -107,7 +112,12 @@ fn a_privileged_container_in_the_hosts_namespaces() {
     let mut request = ContainerRequest::default();
     request.security.privileged = true;
     request.network.mode = NetworkMode::Host;
-    request.namespaces = HostNamespaces { pid: true, ipc: true, cgroup: true, uts: false };
+    request.namespaces = HostNamespaces {
+        pid: true,
+        ipc: true,
+        cgroup: true,
+        uts: false,
+    };
     compare("privileged-host.json", &spec_of(request, &[], false));
 }
 
@@ -118,18 +128,38 @@ fn a_container_with_limits_and_mounts() {
         nano_cpus: 500_000_000,
         pids: Some(100),
         oom_score_adj: 100,
-        ulimits: vec![Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 }],
+        ulimits: vec![Ulimit {
+            name: "nofile".into(),
+            soft: 1024,
+            hard: 4096,
+        }],
         ..Limits::default()
     };
-    let mut request = ContainerRequest { limits, ..ContainerRequest::default() };
+    let mut request = ContainerRequest {
+        limits,
+        ..ContainerRequest::default()
+    };
     request.process.tty = true;
     request.security.read_only = true;
     request.security.no_new_privileges = true;
-    let bind = FoundSource::Bind { path: "/state/data".into(), propagation: String::new() };
-    let tmpfs = FoundSource::Tmpfs { options: "size=1048576,exec".into() };
+    let bind = FoundSource::Bind {
+        path: "/state/data".into(),
+        propagation: String::new(),
+    };
+    let tmpfs = FoundSource::Tmpfs {
+        options: "size=1048576,exec".into(),
+    };
     let mounts = [
-        FoundMount { target: "/data".into(), source: bind, read_only: true },
-        FoundMount { target: "/scratch".into(), source: tmpfs, read_only: false },
+        FoundMount {
+            target: "/data".into(),
+            source: bind,
+            read_only: true,
+        },
+        FoundMount {
+            target: "/scratch".into(),
+            source: tmpfs,
+            read_only: false,
+        },
     ];
     compare("limits-mounts.json", &spec_of(request, &mounts, true));
 }

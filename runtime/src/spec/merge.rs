@@ -9,13 +9,10 @@ use oci_spec::image::Config as ImageConfig;
 
 use crate::engine::id::ContainerId;
 use crate::engine::record::Resolved;
-use crate::engine::request::{
-    ContainerPort, ContainerRequest, MountRequest, MountSource, ProcessRequest, Protocol,
-};
+use crate::engine::request::{ContainerPort, ContainerRequest, MountRequest, MountSource, ProcessRequest, Protocol};
 
 /// Search path when neither image nor user gives one.
-pub const DEFAULT_PATH: &str =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Why a request cannot become a container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,11 +38,7 @@ pub enum MergeError {
 ///
 /// # Errors
 /// The result could not run, whatever the host does.
-pub fn resolve(
-    id: &ContainerId,
-    request: &ContainerRequest,
-    image: &ImageConfig,
-) -> Result<Resolved, MergeError> {
+pub fn resolve(id: &ContainerId, request: &ContainerRequest, image: &ImageConfig) -> Result<Resolved, MergeError> {
     let process = &request.process;
     let (entrypoint, command) = merge_command(process, image);
     if entrypoint.is_empty() && command.is_empty() {
@@ -57,7 +50,10 @@ pub fn resolve(
     };
     // Many images carry an empty one, which says nothing.
     let said = |signal: &String| !signal.is_empty();
-    let stop_signal = process.stop_signal.clone().or_else(|| image.stop_signal().clone().filter(said));
+    let stop_signal = process
+        .stop_signal
+        .clone()
+        .or_else(|| image.stop_signal().clone().filter(said));
     Ok(Resolved {
         entrypoint,
         command,
@@ -73,7 +69,12 @@ pub fn resolve(
 }
 
 fn first_of(given: &str, image: Option<&str>) -> String {
-    if given.is_empty() { image.unwrap_or_default() } else { given }.to_owned()
+    if given.is_empty() {
+        image.unwrap_or_default()
+    } else {
+        given
+    }
+    .to_owned()
 }
 
 /// `[]` and `[""]` clear; absent inherits.
@@ -139,15 +140,20 @@ fn merge_labels(
     user: &BTreeMap<String, String>,
     image: Option<&std::collections::HashMap<String, String>>,
 ) -> BTreeMap<String, String> {
-    let mut labels: BTreeMap<_, _> =
-        image.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut labels: BTreeMap<_, _> = image
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     labels.extend(user.clone());
     labels
 }
 
 fn merge_ports(request: &ContainerRequest, image: &[String]) -> Vec<ContainerPort> {
-    let mut ports: BTreeSet<ContainerPort> =
-        image.iter().flat_map(|text| parse_ports(text).unwrap_or_default()).collect();
+    let mut ports: BTreeSet<ContainerPort> = image
+        .iter()
+        .flat_map(|text| parse_ports(text).unwrap_or_default())
+        .collect();
     ports.extend(&request.network.expose);
     ports.extend(request.network.publish.iter().map(|publish| publish.container));
     ports.into_iter().collect()
@@ -170,22 +176,29 @@ pub fn parse_ports(text: &str) -> Option<Vec<ContainerPort>> {
 
 /// The user's mounts, then an anonymous volume for each volume of the image that nothing covers;
 /// parents before children.
-fn merge_mounts(
-    user: &[MountRequest],
-    image: &[String],
-) -> Result<Vec<MountRequest>, MergeError> {
+fn merge_mounts(user: &[MountRequest], image: &[String]) -> Result<Vec<MountRequest>, MergeError> {
     let mut by_target: BTreeMap<String, MountRequest> = BTreeMap::new();
     for mount in user {
         let target = clean_target(&mount.target)?;
-        let mount = MountRequest { target: target.clone(), ..mount.clone() };
+        let mount = MountRequest {
+            target: target.clone(),
+            ..mount.clone()
+        };
         if by_target.insert(target.clone(), mount).is_some() {
             return Err(MergeError::DuplicateMount(target));
         }
     }
     for volume in image {
         let target = clean_target(volume)?;
-        let source = MountSource::Volume { name: String::new(), no_copy: false };
-        let anonymous = MountRequest { source, target: target.clone(), read_only: false };
+        let source = MountSource::Volume {
+            name: String::new(),
+            no_copy: false,
+        };
+        let anonymous = MountRequest {
+            source,
+            target: target.clone(),
+            read_only: false,
+        };
         by_target.entry(target).or_insert(anonymous);
     }
     Ok(by_target.into_values().collect())

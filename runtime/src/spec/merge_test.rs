@@ -82,7 +82,11 @@ fn an_image_without_a_command_needs_one() {
 
 fn tmpfs(target: &str) -> MountRequest {
     let source = MountSource::Tmpfs { options: String::new() };
-    MountRequest { source, target: target.to_owned(), read_only: false }
+    MountRequest {
+        source,
+        target: target.to_owned(),
+        read_only: false,
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
-    LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capability, Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use crate::engine::record::ContainerRecord;
@@ -146,12 +146,18 @@ fn build_linux(input: SpecInput<'_>) -> Result<Linux, SpecError> {
     let security = &request.security;
     let masked = !security.privileged && !security.unmask;
     let paths = |list: &[&str]| -> Vec<String> {
-        if masked { list.iter().map(|path| (*path).to_owned()).collect() } else { vec![] }
+        if masked {
+            list.iter().map(|path| (*path).to_owned()).collect()
+        } else {
+            vec![]
+        }
     };
     let mut sysctl: HashMap<String, String> = request.sysctls.clone().into_iter().collect();
     if request.network.mode != NetworkMode::Host {
         // As others do: ports below 1024 and ping need no right of their own in here.
-        sysctl.entry("net.ipv4.ip_unprivileged_port_start".into()).or_insert_with(|| "0".into());
+        sysctl
+            .entry("net.ipv4.ip_unprivileged_port_start".into())
+            .or_insert_with(|| "0".into());
         let ping = || "0 2147483647".to_owned();
         sysctl.entry("net.ipv4.ping_group_range".into()).or_insert_with(ping);
     }
@@ -172,10 +178,7 @@ fn build_linux(input: SpecInput<'_>) -> Result<Linux, SpecError> {
 }
 
 /// A namespace of its own for everything that is not shared with the host.
-fn plan_namespaces(
-    record: &ContainerRecord,
-    netns: Option<&Path>,
-) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+fn plan_namespaces(record: &ContainerRecord, netns: Option<&Path>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     let shared = record.request.namespaces;
     let own = [
         (LinuxNamespaceType::Mount, true),
@@ -212,9 +215,7 @@ pub const MASKED: [&str; 12] = [
 ];
 
 /// Paths that may be read only.
-pub const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
+pub const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 #[cfg(test)]
 #[path = "golden_test.rs"]

@@ -47,11 +47,7 @@ pub struct EtcFiles {
 }
 
 /// All mounts, in the order in which they are made.
-pub fn plan_mounts(
-    request: &ContainerRequest,
-    files: &EtcFiles,
-    asked: &[FoundMount],
-) -> Vec<Mount> {
+pub fn plan_mounts(request: &ContainerRequest, files: &EtcFiles, asked: &[FoundMount]) -> Vec<Mount> {
     let mut mounts = kernel_mounts(request);
     let covered = |target: &str| asked.iter().any(|mount| mount.target == target);
     for (target, path) in [
@@ -63,7 +59,11 @@ pub fn plan_mounts(
             mounts.push(mount(target, "bind", path.clone(), &["rbind", "rprivate"]));
         }
     }
-    mounts.retain(|made| !asked.iter().any(|a| made.destination().as_os_str() == a.target.as_str()));
+    mounts.retain(|made| {
+        !asked
+            .iter()
+            .any(|a| made.destination().as_os_str() == a.target.as_str())
+    });
     mounts.extend(asked.iter().map(asked_mount));
     mounts
 }
@@ -78,7 +78,12 @@ fn kernel_mounts(request: &ContainerRequest) -> Vec<Mount> {
     let shm_size = format!("size={shm}");
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount(
             "/dev/pts",
             "devpts",
@@ -97,7 +102,12 @@ fn kernel_mounts(request: &ContainerRequest) -> Vec<Mount> {
     mounts.push(if request.namespaces.ipc {
         mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"])
     } else {
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size])
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm_size],
+        )
     });
     mounts
 }
@@ -117,7 +127,11 @@ fn asked_mount(asked: &FoundMount) -> Mount {
     let access = if asked.read_only { "ro" } else { "rw" };
     match &asked.source {
         FoundSource::Bind { path, propagation } => {
-            let propagation = if propagation.is_empty() { "rprivate" } else { propagation };
+            let propagation = if propagation.is_empty() {
+                "rprivate"
+            } else {
+                propagation
+            };
             // `rro` reaches the mounts below as well, as Docker does since API 1.44.
             let access = if asked.read_only { "rro" } else { access };
             mount(&asked.target, "bind", path.clone(), &["rbind", propagation, access])

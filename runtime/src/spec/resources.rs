@@ -1,9 +1,8 @@
 //! Limits → the resources section of the OCI spec. Pure.
 
 use oci_spec::runtime::{
-    LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxMemory, LinuxMemoryBuilder, LinuxPids,
-    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType,
+    LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxMemory, LinuxMemoryBuilder, LinuxPids, LinuxPidsBuilder,
+    LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
 use crate::engine::request::{Limits, Ulimit};
@@ -22,11 +21,7 @@ pub struct UnknownUlimit(pub String);
 
 /// The section of one container. `can_bound_pids` says whether the kernel can bound processes at
 /// all; without it, only a bound that was asked for is in the section (and the start then fails).
-pub fn plan_resources(
-    limits: &Limits,
-    devices: Vec<LinuxDeviceCgroup>,
-    can_bound_pids: bool,
-) -> LinuxResources {
+pub fn plan_resources(limits: &Limits, devices: Vec<LinuxDeviceCgroup>, can_bound_pids: bool) -> LinuxResources {
     let mut builder = LinuxResourcesBuilder::default().devices(devices);
     if can_bound_pids || limits.pids.is_some_and(|limit| limit > 0) {
         builder = builder.pids(plan_pids(limits));
@@ -77,7 +72,11 @@ fn plan_cpu(limits: &Limits) -> Option<LinuxCpu> {
         builder = builder.period(CPU_PERIOD).quota(signed(limits.nano_cpus / 10_000));
         any = true;
     } else if limits.cpu_quota > 0 {
-        let period = if limits.cpu_period == 0 { CPU_PERIOD } else { limits.cpu_period };
+        let period = if limits.cpu_period == 0 {
+            CPU_PERIOD
+        } else {
+            limits.cpu_period
+        };
         builder = builder.period(period).quota(limits.cpu_quota);
         any = true;
     }
@@ -107,8 +106,7 @@ pub fn plan_rlimits(ulimits: &[Ulimit]) -> Result<Vec<PosixRlimit>, UnknownUlimi
 fn plan_rlimit(ulimit: &Ulimit) -> Result<PosixRlimit, UnknownUlimit> {
     let unknown = || UnknownUlimit(ulimit.name.clone());
     let name = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
-    let kind: PosixRlimitType =
-        serde_json::from_value(serde_json::Value::String(name)).map_err(|_| unknown())?;
+    let kind: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name)).map_err(|_| unknown())?;
     let value = |given: i64| u64::try_from(given).unwrap_or(u64::MAX);
     PosixRlimitBuilder::default()
         .typ(kind)
@@ -126,14 +124,20 @@ mod tests {
     fn processes_are_bounded_unless_told_otherwise() {
         let table = [(None, 4096), (Some(100), 100), (Some(0), -1), (Some(-1), -1)];
         for (asked, want) in table {
-            let limits = Limits { pids: asked, ..Limits::default() };
+            let limits = Limits {
+                pids: asked,
+                ..Limits::default()
+            };
             assert_eq!(plan_pids(&limits).limit(), want, "{asked:?}");
         }
     }
 
     #[test]
     fn a_kernel_that_cannot_bound_processes_is_not_asked_to_by_default() {
-        let asked = Limits { pids: Some(5), ..Limits::default() };
+        let asked = Limits {
+            pids: Some(5),
+            ..Limits::default()
+        };
         let plain = Limits::default();
         for (limits, can, bounds) in [(&plain, true, true), (&plain, false, false), (&asked, false, true)] {
             assert_eq!(plan_resources(limits, vec![], can).pids().is_some(), bounds);
@@ -144,14 +148,21 @@ mod tests {
     fn swap_includes_memory() {
         let table = [(0, 200), (150, 150), (-1, -1)];
         for (asked, want) in table {
-            let limits = Limits { memory: 100, memory_swap: asked, ..Limits::default() };
+            let limits = Limits {
+                memory: 100,
+                memory_swap: asked,
+                ..Limits::default()
+            };
             assert_eq!(plan_memory(&limits).unwrap().swap(), Some(want), "{asked}");
         }
     }
 
     #[test]
     fn half_a_processor_is_half_a_period() {
-        let limits = Limits { nano_cpus: 500_000_000, ..Limits::default() };
+        let limits = Limits {
+            nano_cpus: 500_000_000,
+            ..Limits::default()
+        };
         let cpu = plan_cpu(&limits).unwrap();
         assert_eq!((cpu.quota(), cpu.period()), (Some(50_000), Some(100_000)));
         assert!(plan_cpu(&Limits::default()).is_none());
@@ -159,7 +170,11 @@ mod tests {
 
     #[test]
     fn ulimits_by_name() {
-        let limit = |name: &str| Ulimit { name: name.to_owned(), soft: -1, hard: 5 };
+        let limit = |name: &str| Ulimit {
+            name: name.to_owned(),
+            soft: -1,
+            hard: 5,
+        };
         let got = plan_rlimits(&[limit("nofile")]).unwrap();
         assert_eq!((got[0].soft(), got[0].hard()), (u64::MAX, 5));
         assert!(plan_rlimits(&[limit("flights")]).is_err());

@@ -27,7 +27,10 @@ impl Rootfs {
     pub fn open(path: &Path) -> io::Result<Rootfs> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, path, flags, Mode::empty())?;
-        Ok(Rootfs { root, path: path.to_owned() })
+        Ok(Rootfs {
+            root,
+            path: path.to_owned(),
+        })
     }
 
     /// Where it lies on the host.
@@ -59,7 +62,8 @@ impl Rootfs {
 
     /// A descriptor (`O_PATH`) of a directory in the root; `None` when there is none.
     pub fn directory(&self, path: &str) -> Option<OwnedFd> {
-        self.open_in(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC).ok()
+        self.open_in(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)
+            .ok()
     }
 
     /// Makes the directory and its parents where missing, with mode 0755, owned by root.

@@ -44,7 +44,12 @@ fn passwd_entries(text: &str) -> impl Iterator<Item = Passwd<'_>> {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Passwd { name, uid, gid, home: fields.nth(1).unwrap_or_default() })
+        Some(Passwd {
+            name,
+            uid,
+            gid,
+            home: fields.nth(1).unwrap_or_default(),
+        })
     })
 }
 
@@ -53,7 +58,11 @@ fn group_entries(text: &str) -> impl Iterator<Item = Group<'_>> {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let gid = fields.nth(1)?.parse().ok()?;
-        Some(Group { name, gid, members: fields.next().unwrap_or_default() })
+        Some(Group {
+            name,
+            gid,
+            members: fields.next().unwrap_or_default(),
+        })
     })
 }
 
@@ -63,12 +72,7 @@ fn group_entries(text: &str) -> impl Iterator<Item = Group<'_>> {
 ///
 /// # Errors
 /// A name is unknown.
-pub fn resolve_user(
-    wanted: &str,
-    extra: &[String],
-    passwd: &str,
-    group: &str,
-) -> Result<Identity, UserError> {
+pub fn resolve_user(wanted: &str, extra: &[String], passwd: &str, group: &str) -> Result<Identity, UserError> {
     let (user, group_name) = wanted.split_once(':').unwrap_or((wanted, ""));
     let user = if user.is_empty() { "0" } else { user };
     let number: Option<u32> = user.parse().ok();
@@ -89,7 +93,12 @@ pub fn resolve_user(
     groups.sort_unstable();
     groups.dedup();
     let home = entry.map(|e| e.home).filter(|home| !home.is_empty()).unwrap_or("/");
-    Ok(Identity { uid, gid, groups, home: home.to_owned() })
+    Ok(Identity {
+        uid,
+        gid,
+        groups,
+        home: home.to_owned(),
+    })
 }
 
 fn find_group(name: &str, text: &str) -> Result<u32, UserError> {

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use keelson_netlink::{LinkChange, RouteSocket};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 pub use registry::Registry;
@@ -26,8 +26,20 @@ pub fn enter_namespaces() {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).unwrap();
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    mount(Some("cgroup2"), "/sys/fs/cgroup", Some("cgroup2"), MsFlags::empty(), none).unwrap();
-    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    // A hybrid host has its old hierarchies there, and the unified one below them.
+    umount2("/sys/fs/cgroup", MntFlags::MNT_DETACH).unwrap();
+    mount(
+        Some("cgroup2"),
+        "/sys/fs/cgroup",
+        Some("cgroup2"),
+        MsFlags::empty(),
+        none,
+    )
+    .unwrap();
+    let up = LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    };
     RouteSocket::open().unwrap().change_link(1, &up).unwrap();
 }
 
@@ -54,7 +66,10 @@ pub enum Shim {
 
 /// The directory of built programs.
 fn programs() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_keelson-runtimed")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_BIN_EXE_keelson-runtimed"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// A built program beside the daemon.
@@ -86,7 +101,12 @@ impl Machine {
         enter_namespaces();
         let directory = tempfile::tempdir().unwrap();
         let registry = Registry::serve(layer);
-        let machine = Machine { directory, registry, shim, daemon: RefCell::new(None) };
+        let machine = Machine {
+            directory,
+            registry,
+            shim,
+            daemon: RefCell::new(None),
+        };
         machine.write_config(&serde_json::json!({}));
         machine.start_daemon();
         machine
@@ -111,7 +131,11 @@ impl Machine {
     }
 
     pub fn start_daemon(&self) {
-        let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("daemon.log"))
+            .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelson-runtimed"));
         for (name, value) in [
             ("--root", self.path("state")),
@@ -125,7 +149,11 @@ impl Machine {
         ] {
             command.arg(name).arg(value);
         }
-        command.env("KEELSON_LOG", "debug").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .env("KEELSON_LOG", "debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         *self.daemon.borrow_mut() = Some(command.spawn().unwrap());
         wait_for("the API", || self.docker(&["version"]).status.success().then_some(()));
     }
@@ -155,7 +183,10 @@ impl Machine {
     fn client(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
         let host = format!("unix://{}", self.path("docker.sock").display());
-        command.args(arguments).env("DOCKER_HOST", host).env("HOME", self.directory.path());
+        command
+            .args(arguments)
+            .env("DOCKER_HOST", host)
+            .env("HOME", self.directory.path());
         command.stdin(Stdio::null());
         command
     }
@@ -167,7 +198,11 @@ impl Machine {
 
     /// Starts Docker's client without waiting for it.
     pub fn docker_spawn(&self, arguments: &[&str]) -> Child {
-        self.client(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.client(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Runs Docker's client, which must succeed; its output without the end of line.
@@ -229,7 +264,7 @@ impl Drop for Machine {
         let own = self.directory.path().display().to_string();
         for path in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
             if path.starts_with(&own) {
-                let _ = nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH);
+                let _ = umount2(path, MntFlags::MNT_DETACH);
             }
         }
     }

@@ -63,13 +63,31 @@ impl Registry {
         let mut contents = BTreeMap::new();
         for blob in [config, layer] {
             let path = format!("/v2/demo/probe/blobs/{}", digest(&blob));
-            contents.insert(path, Content { kind: "application/octet-stream", bytes: blob });
+            contents.insert(
+                path,
+                Content {
+                    kind: "application/octet-stream",
+                    bytes: blob,
+                },
+            );
         }
         for name in ["1".to_owned(), digest(&manifest)] {
             let path = format!("/v2/demo/probe/manifests/{name}");
-            contents.insert(path, Content { kind: MANIFEST, bytes: manifest.clone() });
+            contents.insert(
+                path,
+                Content {
+                    kind: MANIFEST,
+                    bytes: manifest.clone(),
+                },
+            );
         }
-        contents.insert("/v2/".to_owned(), Content { kind: "application/json", bytes: b"{}".to_vec() });
+        contents.insert(
+            "/v2/".to_owned(),
+            Content {
+                kind: "application/json",
+                bytes: b"{}".to_vec(),
+            },
+        );
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let contents = Arc::new(contents);
@@ -101,7 +119,10 @@ fn answer(mut stream: TcpStream, contents: &BTreeMap<String, Content>) -> Option
         }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next()?, words.next()?);
-        let empty = Content { kind: "application/json", bytes: b"{}".to_vec() };
+        let empty = Content {
+            kind: "application/json",
+            bytes: b"{}".to_vec(),
+        };
         let (status, content) = match contents.get(path) {
             Some(content) => ("200 OK", content),
             None => ("404 Not Found", &empty),
