@@ -239,13 +239,22 @@ impl Machine {
         }
     }
 
-    /// Powers off in order: button, then wait.
+    /// Powers off in order: the button is pressed until it is heard, since its driver may not be loaded yet.
     ///
     /// # Errors
     /// The guest did not end in time.
     pub fn power_off(mut self, patience: Duration) -> Result<ExitStatus, MachineError> {
-        self.press_power_button()?;
-        self.wait_for_end(patience)
+        const AGAIN: Duration = Duration::from_secs(5);
+        let deadline = Instant::now() + patience;
+        loop {
+            // A machine that is about to end no longer answers.
+            let pressed = self.press_power_button();
+            match self.wait_for_end(AGAIN) {
+                Ok(status) => return Ok(status),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => pressed?,
+            }
+        }
     }
 
     /// Processor seconds QEMU has used so far (user and system).

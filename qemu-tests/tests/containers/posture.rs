@@ -73,7 +73,7 @@ pub fn sockets(environment: &Environment) -> Result<()> {
     const SOCKETS: [(&str, &str); 4] = [
         (
             "/run/keelson/control",
-            "{%22protocol%22:%22keelson-manager%22,%22version%22:1}",
+            "{%22protocol%22:%22keelson-manager%22,%22version%22:1}|{%22id%22:1,%22request%22:%22power-off%22}",
         ),
         (
             "/run/keelson/journal.sock",
@@ -102,7 +102,7 @@ pub fn sockets(environment: &Environment) -> Result<()> {
                 || answer.trim() == "answer:"
                 || answer.contains("HTTP/1.1 403")
                 || answer.contains("error")
-                || answer.contains("denied");
+                || answer.contains("not-allowed");
             ensure!(refused, "{path} answered a container: {answer}");
         }
         machine.guest.power_off()?;

@@ -53,7 +53,8 @@ pub fn ask_name(server: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects to a unix socket of any type and sends it a line (`PATH|LINE`); says what came back.
+/// Connects to a unix socket of any type and sends it lines (`PATH|LINE|LINE`), reading after each; says what came back
+/// last.
 pub fn ask_socket(argument: &str) -> io::Result<String> {
     let (path, line) = argument.split_once('|').unwrap_or((argument, ""));
     let line = line
@@ -88,11 +89,15 @@ fn sequenced(path: &str) -> io::Result<UnixStream> {
 
 fn talk(mut stream: UnixStream, line: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(line.as_bytes())?;
-    let mut answer = vec![0; 4096];
-    let count = stream.read(&mut answer)?;
-    answer.truncate(count);
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let mut last = String::new();
+    for line in line.split('|') {
+        stream.write_all(line.as_bytes())?;
+        let mut answer = vec![0; 4096];
+        let count = stream.read(&mut answer)?;
+        answer.truncate(count);
+        last = String::from_utf8_lossy(&answer).into_owned();
+    }
+    Ok(last)
 }
 
 /// Asks the configured name server for an IPv4 address; gives the reply code and the addresses.
