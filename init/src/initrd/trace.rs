@@ -84,11 +84,12 @@ pub fn judge(dumps: &[Dump], watchdog_fired: bool) -> Option<Failure> {
     })
 }
 
+/// The words of dm-verity. The firmware's store may be too full for the whole dump, which then holds its end only: the
+/// call trace under the panic, which names the function that gave up.
 fn is_corruption(text: &str) -> bool {
     text.contains("dm-verity device corrupted")
-        || text
-            .lines()
-            .any(|line| line.contains("device-mapper: verity:") && line.contains("is corrupted"))
+        || text.contains("verity_handle_err")
+        || text.lines().any(|line| line.contains("device-mapper: verity:") && line.contains("is corrupted"))
 }
 
 /// The number at the end of a dump's name.
