@@ -47,12 +47,25 @@ fn build(cache: &Path) -> Result<PathBuf> {
     println!("building the instrumented targets in {}", cache.display());
     let folder = cache.join("target");
     let status = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "-p", "keelson-fuzz", "--features", "libfuzzer", "--bin", "libfuzzer"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "-p",
+            "keelson-fuzz",
+            "--features",
+            "libfuzzer",
+            "--bin",
+            "libfuzzer",
+        ])
         .env("CARGO_TARGET_DIR", &folder)
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", INSTRUMENTATION)
         .status()
         .context("run cargo")?;
-    ensure!(status.success(), "the instrumented targets do not build (is the package g++ installed?)");
+    ensure!(
+        status.success(),
+        "the instrumented targets do not build (is the package g++ installed?)"
+    );
     Ok(folder.join("x86_64-unknown-linux-gnu/release/libfuzzer"))
 }
 
@@ -62,12 +75,22 @@ fn fuzz(program: &Path, target: Target, seconds: &str, cache: &Path) -> Result<(
     println!("{}: {seconds} s", target.name);
     let status = Command::new(program)
         .arg(format!("-max_total_time={seconds}"))
-        .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1", "-verbosity=0"])
+        .args([
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ])
         .arg(format!("-artifact_prefix={}/", found.display()))
         .args([found.as_path(), &Path::new("fuzz/seeds").join(target.name)])
         .env("KEELSON_FUZZ_TARGET", target.name)
         .status()
         .context("run the fuzzer")?;
-    ensure!(status.success(), "{} failed; the input is in {}", target.name, found.display());
+    ensure!(
+        status.success(),
+        "{} failed; the input is in {}",
+        target.name,
+        found.display()
+    );
     Ok(())
 }

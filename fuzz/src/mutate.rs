@@ -22,7 +22,10 @@ impl Random {
 
     /// A number below `limit`; 0 if that is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.word()).unwrap_or(0).checked_rem(limit).unwrap_or(0)
+        usize::try_from(self.word())
+            .unwrap_or(0)
+            .checked_rem(limit)
+            .unwrap_or(0)
     }
 }
 

@@ -11,8 +11,9 @@ const MUTATIONS: usize = 3000;
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
-    let mut paths: Vec<_> =
-        fs::read_dir(&folder).map(|entries| entries.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default();
+    let mut paths: Vec<_> = fs::read_dir(&folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }

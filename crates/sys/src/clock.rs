@@ -11,7 +11,10 @@ use rustix::io::Errno;
 /// EPERM without CAP_SYS_TIME.
 pub fn set(since_1970: Duration) -> Result<(), Errno> {
     let seconds = i64::try_from(since_1970.as_secs()).map_err(|_| Errno::INVAL)?;
-    let time = rustix::time::Timespec { tv_sec: seconds, tv_nsec: since_1970.subsec_nanos().into() };
+    let time = rustix::time::Timespec {
+        tv_sec: seconds,
+        tv_nsec: since_1970.subsec_nanos().into(),
+    };
     rustix::time::clock_settime(rustix::time::ClockId::Realtime, time)
 }
 
@@ -48,5 +51,9 @@ fn adjust(fill: impl FnOnce(&mut libc::timex)) -> Result<(), Errno> {
     fill(&mut request);
     // SAFETY: the structure is live for the call and of the type the call expects.
     let outcome = unsafe { libc::adjtimex(&raw mut request) };
-    if outcome < 0 { Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw())) } else { Ok(()) }
+    if outcome < 0 {
+        Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw()))
+    } else {
+        Ok(())
+    }
 }

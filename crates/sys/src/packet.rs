@@ -67,8 +67,10 @@ fn bind(socket: &OwnedFd, to: &libc::sockaddr_ll) -> Result<(), Errno> {
 
 #[allow(unsafe_code, reason = "setsockopt SO_ATTACH_FILTER")]
 fn attach_filter(socket: &OwnedFd, filter: &[Instruction]) -> Result<(), Errno> {
-    let mut code: Vec<libc::sock_filter> =
-        filter.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let mut code: Vec<libc::sock_filter> = filter
+        .iter()
+        .map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k })
+        .collect();
     let program = libc::sock_fprog {
         len: u16::try_from(code.len()).map_err(|_| Errno::INVAL)?,
         filter: code.as_mut_ptr(),

@@ -82,7 +82,11 @@ pub fn usage(file: impl AsFd, project: u32) -> io::Result<u64> {
 /// As [`usage`].
 pub fn set_limit(file: impl AsFd, project: u32, bytes: u64) -> io::Result<()> {
     let blocks = bytes.div_ceil(BLOCK);
-    let mut block = Dqblk { block_hard: blocks, valid: BLOCK_LIMITS, ..Dqblk::default() };
+    let mut block = Dqblk {
+        block_hard: blocks,
+        valid: BLOCK_LIMITS,
+        ..Dqblk::default()
+    };
     quotactl(&file, SET_QUOTA, project, &mut block)
 }
 
@@ -94,7 +98,11 @@ fn quotactl(file: &impl AsFd, command: u32, project: u32, block: &mut Dqblk) -> 
     // SAFETY: both commands read or write one `struct if_dqblk` at the last argument; `block` is one and is not used
     // otherwise meanwhile. The descriptor is borrowed for the call.
     let outcome = unsafe { libc::syscall(libc::SYS_quotactl_fd, fd, command, project, block) };
-    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

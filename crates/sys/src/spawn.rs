@@ -48,7 +48,11 @@ pub fn spawn(program: &Program<'_>) -> Result<i32, Errno> {
         return Err(Errno::TOOBIG);
     }
     let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
-        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+        words
+            .iter()
+            .map(|word| word.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
     };
     let (argv, envp) = (pointers(&program.arguments), pointers(&program.environment));
     let mut sources = [-1; MOST_DESCRIPTORS];

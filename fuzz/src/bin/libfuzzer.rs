@@ -1,7 +1,10 @@
 //! One target, named by `KEELSON_FUZZ_TARGET`, under libFuzzer. Built by `./just fuzz` with coverage instrumentation.
 
 #![no_main]
-#![allow(unsafe_code, reason = "libFuzzer calls an exported C function, which its macro declares")]
+#![allow(
+    unsafe_code,
+    reason = "libFuzzer calls an exported C function, which its macro declares"
+)]
 
 use std::sync::LazyLock;
 

@@ -89,7 +89,9 @@ pub fn judge(dumps: &[Dump], watchdog_fired: bool) -> Option<Failure> {
 fn is_corruption(text: &str) -> bool {
     text.contains("dm-verity device corrupted")
         || text.contains("verity_handle_err")
-        || text.lines().any(|line| line.contains("device-mapper: verity:") && line.contains("is corrupted"))
+        || text
+            .lines()
+            .any(|line| line.contains("device-mapper: verity:") && line.contains("is corrupted"))
 }
 
 /// The number at the end of a dump's name.
