@@ -1,6 +1,8 @@
 //! `./just fuzz [TARGET] [SECONDS]`: builds the targets with coverage instrumentation and runs them under libFuzzer.
 //! Inputs found on the way stay outside the tree; one that panics is named, to become a seed.
 
+#![allow(clippy::print_stdout, reason = "what this program prints is what it is for")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 

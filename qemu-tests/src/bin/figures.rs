@@ -1,6 +1,8 @@
 //! Measures the shipped image: `./just figures [--json FILE] [--runs N]`. QEMU's processor seconds until a line on the
 //! console, memory at idle as the guest reports it, sizes. Medians, since the host is shared.
 
+#![allow(clippy::print_stdout, reason = "what this program prints is what it is for")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;

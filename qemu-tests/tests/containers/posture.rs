@@ -40,7 +40,7 @@ pub fn table(environment: &Environment) -> Result<()> {
     Lab::run(environment, "posture", |lab| {
         let machine = with_probe(lab, AS_HOST)?;
         let processes = machine.ask("/processes")?;
-        println!("{processes}");
+        eprintln!("{processes}");
         for (name, uid, capabilities, locked, filtered) in TABLE {
             let short = name.get(..15).unwrap_or(name);
             let line = processes.lines().find(|line| line.split(' ').nth(1) == Some(short));

@@ -2,6 +2,8 @@
 //!
 //! `probe serve PORT` answers HTTP requests, one action per path; the other words are hostile workloads.
 
+#![allow(clippy::print_stdout, reason = "what this program prints is what it is for")]
+
 use std::process::ExitCode;
 
 mod hostile;
