@@ -6,20 +6,15 @@ use std::path::Path;
 
 use keelson_image_layout::paths;
 
-use crate::modules::Loader;
 use crate::modules::coldplug::Coldplug;
+use crate::modules::{Loader, modprobe};
 
 const SYS: &str = "/sys";
-/// Where the kernel looks for the program that loads what it misses, and the setting that says so.
+/// Where the kernel finds the program that loads what it misses.
 const MODPROBE: &str = "/sbin/modprobe";
-const MODPROBE_SETTING: &str = "/proc/sys/kernel/modprobe";
-/// The same in the real root.
-const MODPROBE_OF_ROOT: &str = "/usr/sbin/modprobe";
 /// Lets an earlier panic's last words be read, and the next one's be kept.
 const PSTORE: &str = "efi_pstore";
 
-/// Buses that hypervisors make: their disks answer at once, while a controller of a real bus waits for its links.
-const PARAVIRTUAL: [&str; 3] = ["virtio:", "vmbus:", "xen:"];
 /// Watchdogs an initramfs may carry.
 const WATCHDOGS: [&str; 1] = ["i6300esb"];
 
@@ -65,8 +60,7 @@ impl Drivers {
 
     /// Loads drivers for devices of a hypervisor's own buses that appeared since the last call.
     pub fn for_paravirtual(&mut self) {
-        let paravirtual = |_: &Loader, alias: &str| PARAVIRTUAL.iter().any(|bus| alias.starts_with(bus));
-        self.coldplug.run_for(&mut self.loader, Path::new(SYS), paravirtual);
+        self.coldplug.run_paravirtual(&mut self.loader, Path::new(SYS));
     }
 
     /// Loads drivers for all devices that appeared since the last call.
@@ -79,11 +73,11 @@ impl Drivers {
 fn answer_kernel() {
     let made = fs::create_dir_all("/sbin").and_then(|()| symlink("/init", MODPROBE));
     if made.is_ok() || Path::new(MODPROBE).exists() {
-        let _ = fs::write(MODPROBE_SETTING, MODPROBE);
+        let _ = modprobe::answer_kernel(MODPROBE);
     }
 }
 
-/// From the switch on the real root's own answers.
-pub fn answer_kernel_from_root() {
-    let _ = fs::write(MODPROBE_SETTING, MODPROBE_OF_ROOT);
+/// From the switch on nobody answers, until the system stage has mounted what it needs.
+pub fn answer_kernel_no_more() {
+    let _ = modprobe::answer_kernel("");
 }

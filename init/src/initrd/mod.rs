@@ -117,7 +117,7 @@ fn boot() -> Result<Infallible> {
         failure: failure.as_ref(),
     };
     facts::write(told, times).context("write the boot's facts")?;
-    drivers::answer_kernel_from_root();
+    drivers::answer_kernel_no_more();
     guard.feed();
     Err(switch::switch(guard.hand_over())).context("start the system")
 }

@@ -9,6 +9,9 @@ use super::Loader;
 /// Rounds of looking again: a driver makes new devices appear, for instance a controller its disks.
 const ROUNDS: usize = 8;
 
+/// Buses that hypervisors make: their devices answer at once, while a controller of a real bus waits for its links.
+const PARAVIRTUAL: [&str; 3] = ["virtio:", "vmbus:", "xen:"];
+
 /// Aliases of all devices under `/sys/bus`, each once, in order.
 #[must_use]
 pub fn modaliases(sys: &Path) -> BTreeSet<String> {
@@ -34,6 +37,12 @@ impl Coldplug {
         self.run_for(loader, sys, |_, _| true)
     }
 
+    /// The same for devices of a hypervisor's own buses.
+    pub fn run_paravirtual(&mut self, loader: &mut Loader, sys: &Path) -> usize {
+        let paravirtual = |_: &Loader, alias: &str| PARAVIRTUAL.iter().any(|bus| alias.starts_with(bus));
+        self.run_for(loader, sys, paravirtual)
+    }
+
     /// The same for those devices `wanted` says yes to; the others are asked another time.
     pub fn run_for(&mut self, loader: &mut Loader, sys: &Path, wanted: impl Fn(&Loader, &str) -> bool) -> usize {
         let mut total = 0;
@@ -53,9 +62,11 @@ impl Coldplug {
     }
 }
 
-/// Loads drivers for every device of the machine; for the system stage.
+/// Loads drivers for every device of the machine; for the system stage. A hypervisor's own come first: its network
+/// link is what services wait for.
 pub fn run() -> usize {
-    Coldplug::default().run(&mut Loader::of_running_kernel(), Path::new("/sys"))
+    let (mut coldplug, mut loader, sys) = (Coldplug::default(), Loader::of_running_kernel(), Path::new("/sys"));
+    coldplug.run_paravirtual(&mut loader, sys) + coldplug.run(&mut loader, sys)
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use thiserror::Error;
 use super::index::{Index, Texts};
 use super::normal;
 
+/// Where the kernel lists its modules.
+const SYS_MODULE: &str = "/sys/module";
+
 /// Why a module could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -128,6 +131,10 @@ impl Loader {
             if self.loaded.contains(&load.name) {
                 continue;
             }
+            if is_live(Path::new(SYS_MODULE), &load.name) {
+                self.loaded.insert(load.name);
+                continue;
+            }
             match insert(&self.directory.join(&load.path), &load.name) {
                 Ok(()) => {
                     self.loaded.insert(load.name);
@@ -139,6 +146,12 @@ impl Loader {
         }
         Ok(count)
     }
+}
+
+/// Whether the kernel has this module and is done with its start. Asked first, since the kernel itself would read the
+/// whole file and check its signature before it answers that it has it.
+fn is_live(modules: &Path, name: &str) -> bool {
+    fs::read_to_string(modules.join(name).join("initstate")).is_ok_and(|state| state.trim() == "live")
 }
 
 /// A module that is loaded already counts as loaded.
@@ -167,6 +180,24 @@ mod tests {
         let error = loader.load("nothing").unwrap_err();
         assert_eq!(error.to_string(), "no kernel module answers to \"nothing\"");
         assert_eq!(loader.load_for_device("pci:v1"), 0);
+    }
+
+    #[test]
+    fn only_a_module_that_is_up_is_left_alone() {
+        let modules = tempfile::tempdir().unwrap();
+        for (name, state) in [("up", "live\n"), ("starting", "coming\n")] {
+            fs::create_dir(modules.path().join(name)).unwrap();
+            fs::write(modules.path().join(name).join("initstate"), state).unwrap();
+        }
+        fs::create_dir(modules.path().join("built_in")).unwrap();
+        for (name, expected) in [
+            ("up", true),
+            ("starting", false),
+            ("built_in", false),
+            ("missing", false),
+        ] {
+            assert_eq!(is_live(modules.path(), name), expected, "{name}");
+        }
     }
 
     #[test]

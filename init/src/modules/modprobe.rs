@@ -1,11 +1,25 @@
 //! This program as `modprobe`: the kernel calls it as `modprobe -q -- NAME` when it misses something.
 
 use std::process::ExitCode;
+use std::{fs, io};
 
 use super::Loader;
 
 /// The name by which the kernel calls it.
 pub const NAME: &str = "modprobe";
+/// This program under that name in the real root.
+pub const IN_ROOT: &str = "/usr/sbin/modprobe";
+/// The kernel's setting that says which program to call.
+const SETTING: &str = "/proc/sys/kernel/modprobe";
+
+/// Lets the kernel call `program` for what it misses; with an empty path it calls nobody, and what it misses is missing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn answer_kernel(program: &str) -> io::Result<()> {
+    // The line end counts: writing nothing at all would change nothing.
+    fs::write(SETTING, format!("{program}\n"))
+}
 
 /// What was asked for, options left out.
 fn names(arguments: &[String]) -> impl Iterator<Item = &String> {

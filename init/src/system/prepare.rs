@@ -9,6 +9,7 @@ use super::options::Options;
 use super::{loopback, sysctl, tree};
 use crate::manager::BootPolicy;
 use crate::manager::boot::Otherwise;
+use crate::modules::modprobe;
 
 /// How long a boot may take to be complete.
 const BOOT_WITHIN: Duration = Duration::from_secs(300);
@@ -16,6 +17,10 @@ const BOOT_WITHIN: Duration = Duration::from_secs(300);
 /// Everything that has to be there before the first unit.
 pub(super) fn prepare_machine(console: Console) {
     tree::set_up(console);
+    // Not before: mounting would have the kernel ask for modules that no kernel of ours has, each time with a process.
+    if let Err(error) = modprobe::answer_kernel(modprobe::IN_ROOT) {
+        console.complain(format!("the kernel cannot ask for modules: {error}"));
+    }
     sysctl::apply();
     if let Err(error) = loopback::bring_up() {
         console.complain(format!("the loopback link is down: {error}"));
