@@ -19,5 +19,6 @@ pub mod progress;
 pub mod qemu;
 pub mod release;
 pub mod root;
+pub mod tool;
 pub mod uki;
 pub mod verity;

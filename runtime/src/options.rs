@@ -18,6 +18,8 @@ pub struct Options {
     pub cgroups: PathBuf,
     /// `--journal`: the journal's socket; output goes there if it exists.
     pub journal: PathBuf,
+    /// `--shutting-down`: the file PID 1 makes when the machine ends.
+    pub shutting_down: PathBuf,
     /// `--config`: the machine's configuration.
     pub config: PathBuf,
     /// `--resolver`: the resolver's socket.
@@ -35,6 +37,7 @@ impl Default for Options {
             shim: "/usr/bin/keelson-shim".into(),
             cgroups: "/sys/fs/cgroup".into(),
             journal: "/run/systemd/journal/socket".into(),
+            shutting_down: "/run/keelson/shutting-down".into(),
             config: keelson_machine_config::MACHINE_JSON.into(),
             resolver: "/run/keelson/netd/resolver.sock".into(),
             secrets: keelson_machine_config::SECRETS_DIR.into(),
@@ -47,7 +50,7 @@ impl Default for Options {
 pub enum OptionError {
     /// Not one of ours.
     #[error(
-        "unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --resolver, --secrets, each with a path"
+        "unknown argument {0:?}; known are --root, --run, --socket, --shim, --cgroups, --journal, --config, --resolver, --secrets, --shutting-down, each with a path"
     )]
     Unknown(OsString),
     /// Its path is missing.
@@ -73,6 +76,7 @@ pub fn parse_options(arguments: impl IntoIterator<Item = OsString>) -> Result<Op
             Some("--config") => &mut options.config,
             Some("--resolver") => &mut options.resolver,
             Some("--secrets") => &mut options.secrets,
+            Some("--shutting-down") => &mut options.shutting_down,
             _ => return Err(OptionError::Unknown(name)),
         };
         let path = arguments.next().ok_or(OptionError::NoPath(name))?;

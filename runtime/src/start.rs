@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::App;
 use crate::declared::Keeper;
-use crate::engine::action::Handle;
+use crate::engine::action::{Action, Handle};
 use crate::engine::owner::Owner;
 use crate::engine::store::ContainerStore;
 use crate::image::{Mounts, Store};
@@ -27,8 +27,7 @@ use crate::volume::Volumes;
 /// How many requests may wait for the owner.
 const QUEUE: usize = 64;
 
-/// Runs the engine until it fails; the caller drops it when the program is asked to stop. Containers
-/// go on without it.
+/// Runs the engine until it fails or is asked to stop. Containers go on without it, unless the machine itself ends.
 ///
 /// # Errors
 /// Something it cannot do without is missing.
@@ -63,14 +62,29 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
 
     let app = App {
-        engine,
+        engine: engine.clone(),
         world,
         registries,
         started: Timestamp::now(),
     };
     keelson_daemon::notify::ready();
     log::info!("engine is ready");
-    app.serve(listener).await.context("serve the API")
+    tokio::select! {
+        served = app.serve(listener) => served.context("serve the API"),
+        () = keelson_daemon::termination() => end(&engine, &options.shutting_down).await,
+    }
+}
+
+/// PID 1 leaves word when the machine ends; without it only this program does.
+async fn end(engine: &Handle, shutting_down: &Path) -> anyhow::Result<()> {
+    if !shutting_down.exists() {
+        return Ok(());
+    }
+    keelson_daemon::notify::status("stopping containers");
+    engine
+        .ask(|reply| Action::Close { reply })
+        .await
+        .context("stop the containers")
 }
 
 fn open_world(options: &Options) -> anyhow::Result<World> {

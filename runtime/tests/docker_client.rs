@@ -207,3 +207,23 @@ fn privileged_declared_containers_are_kept() {
         (machine.docker_ok(&["ps", "-aq"]).is_empty()).then_some(())
     });
 }
+
+#[test]
+fn privileged_the_end_of_the_machine_stops_containers_and_the_end_of_the_daemon_does_not() {
+    let machine = machine();
+    let image = machine.image();
+    machine.docker_ok(&["pull", &image]);
+    machine.docker_ok(&["run", "-d", "--name", "kept", "--restart", "unless-stopped", &image]);
+    let pid = machine.inspect("kept", "{{.State.Pid}}");
+    machine.end_daemon(false);
+    machine.start_daemon();
+    assert_eq!(machine.inspect("kept", "{{.State.Pid}}"), pid);
+    machine.end_daemon(true);
+    // One that has ended has no command line, even if nobody has collected it yet.
+    let command = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    wait_for("the container's end", || command().is_empty().then_some(()));
+    // Nobody stopped it by hand, so it runs again with the engine.
+    machine.start_daemon();
+    machine.wait_until("kept", "{{.State.Status}}", "running");
+    assert_ne!(machine.inspect("kept", "{{.State.Pid}}"), pid);
+}

@@ -11,11 +11,24 @@ pub use keelson_sys::passed_fds;
 pub use logging::init as init_logging;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs `body` on a single-threaded runtime until it returns or the program is asked to stop.
+/// Runs `body` on a single-threaded runtime until it returns or the program is asked to stop; then the body is dropped.
 ///
-/// On SIGTERM or SIGINT the future is dropped after PID 1 was told; a body that has to clean up listens itself with
-/// [`termination`]. An error is logged once, its causes joined by ": ".
+/// An error is logged once, its causes joined by ": ".
 pub fn run<F>(name: &'static str, body: F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    run_to_end(name, async {
+        tokio::select! {
+            outcome = body => outcome,
+            () = termination() => Ok(()),
+        }
+    })
+}
+
+/// As [`run`], for a body that has something to do when the program is asked to stop: it waits for [`termination`]
+/// itself, and its return is the end.
+pub fn run_to_end<F>(name: &'static str, body: F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
@@ -29,10 +42,7 @@ where
     };
     let outcome = runtime.block_on(async {
         let watchdog = tokio::spawn(feed_watchdog());
-        let outcome = tokio::select! {
-            outcome = body => outcome,
-            () = termination() => Ok(()),
-        };
+        let outcome = body.await;
         watchdog.abort();
         notify::stopping();
         outcome

@@ -3,7 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use keelson_os_build::cache::Cache;
+use keelson_os_build::tool::program;
 
 /// A suite by name: what it holds, which cargo targets run it, and how much of the QEMU cases runs.
 struct Suite {
@@ -17,7 +21,7 @@ struct Suite {
 const SUITES: [Suite; 5] = [
     Suite {
         name: "unit",
-        targets: &["--lib", "--bins", "--tests"],
+        targets: &["--lib", "--bins", "--tests", "--examples"],
         qemu: None,
     },
     Suite {
@@ -45,7 +49,7 @@ const SUITES: [Suite; 5] = [
 /// All suites in short form.
 const SHORT: Suite = Suite {
     name: "all",
-    targets: &["--lib", "--bins", "--tests"],
+    targets: &["--lib", "--bins", "--tests", "--examples"],
     qemu: Some("short"),
 };
 
@@ -87,6 +91,12 @@ fn run() -> Result<bool> {
         Some(extent) => cargo.env("KEELSON_QEMU", extent),
         None => cargo.env_remove("KEELSON_QEMU"),
     };
+    if Command::new("docker").arg("--version").output().is_err() {
+        let client = program(&Cache::of_user()?, "docker-cli", "usr/bin/docker").context("fetch Docker's client")?;
+        let folder = client.parent().map(Path::to_owned).unwrap_or_default();
+        let path = std::env::var("PATH").unwrap_or_default();
+        cargo.env("PATH", format!("{}:{path}", folder.display()));
+    }
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("run cargo")?;
     let output = child.stdout.take().context("read cargo's output")?;
     let tally = count(BufReader::new(output))?;

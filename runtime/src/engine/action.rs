@@ -119,6 +119,12 @@ pub enum Action {
         /// Both.
         reply: Reply<(Vec<Event>, broadcast::Receiver<Event>)>,
     },
+    /// End every container, since the machine ends: nothing is started again, and the next boot takes
+    /// them up as after a power cut. Answered when the last one has ended.
+    Close {
+        /// Done.
+        reply: Reply<()>,
+    },
     /// Tell the listeners of something that happened outside the engine (a pull).
     Publish {
         /// What.

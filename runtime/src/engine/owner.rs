@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::action::{Action, Message};
+use super::closing::Closing;
 use super::container::{Effect, Ending, Event as StateEvent, Phase, Refusal};
 use super::entry::{Entry, answer_all};
 use super::error::EngineError;
@@ -70,6 +71,8 @@ pub struct Owner {
     pub(super) ports: PortTable,
     pub(super) events: EventLog,
     pub(super) boot_id: String,
+    /// Set when the machine ends; see `closing`.
+    pub(super) closing: Option<Closing>,
     pub(super) sender: mpsc::Sender<Message>,
 }
 
@@ -84,6 +87,7 @@ impl Owner {
             ports: PortTable::default(),
             events: EventLog::default(),
             boot_id,
+            closing: None,
             sender,
         }
     }
@@ -141,10 +145,14 @@ impl Owner {
                 let _ = reply.send(Ok(self.events.subscribe()));
             }
             Action::Publish { event } => self.events.publish(event),
+            Action::Close { reply } => self.close(reply),
         }
     }
 
     fn take_note(&mut self, happened: Happened) {
+        if self.closing.is_some() {
+            return self.note_while_closing(happened);
+        }
         let outcome = match happened {
             Happened::Launch { id, result } => self.launch_ended(&id, result),
             Happened::Ended { id, ending } => self.run_ended(&id, ending),

@@ -146,6 +146,7 @@ impl Machine {
             ("--secrets", self.path("secrets")),
             ("--journal", self.path("no-journal")),
             ("--resolver", self.path("no-resolver")),
+            ("--shutting-down", self.path("shutting-down")),
         ] {
             command.arg(name).arg(value);
         }
@@ -168,6 +169,18 @@ impl Machine {
         let mut daemon = self.daemon.borrow_mut().take().unwrap();
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+    }
+
+    /// Asks the daemon to end, with or without word that the machine ends, and waits for it.
+    pub fn end_daemon(&self, machine_ends: bool) {
+        if machine_ends {
+            fs::write(self.path("shutting-down"), "power-off\n").unwrap();
+        }
+        let mut daemon = self.daemon.borrow_mut().take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(daemon.wait().unwrap().success());
+        let _ = fs::remove_file(self.path("shutting-down"));
     }
 
     /// Kills the daemon and starts another.

@@ -1,0 +1,38 @@
+//! Programs of Debian packages that a developer's machine runs without installing them: Docker's client for the tests.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::cache::Cache;
+use crate::deb::{PackageError, Packages, Wanted};
+
+/// Why there is no program.
+#[derive(Debug, Error)]
+pub enum ToolError {
+    /// The package is not available.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The package does not have the program.
+    #[error("package {package} has no {path}")]
+    Missing {
+        /// Package looked in.
+        package: &'static str,
+        /// File looked for.
+        path: PathBuf,
+    },
+}
+
+/// A program of a package, unpacked into the cache if it is not there.
+///
+/// # Errors
+/// See [`ToolError`].
+pub fn program(cache: &Cache, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {
+    let packages = Packages::resolve(cache, package, Wanted::Exactly(&[package]), false, &|_| ())?;
+    let path = packages.unpacked(packages.find(package)?)?.join(path);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(ToolError::Missing { package, path })
+    }
+}
