@@ -70,19 +70,16 @@ impl Store {
             keelson_durable::replace(&format, b"{\"format\":1,\"min_reader\":1}\n", 0o644)?;
         }
         let mut found = list(directory)?;
-        let (mut next_seq, mut last_kernel) = (1, None);
-        let mut segments = Vec::with_capacity(found.len());
         found.sort_unstable();
-        for (first_seq, path) in found {
-            let segment = Segment::scan(&path, first_seq, |entry| {
-                next_seq = next_seq.max(entry.seq + 1);
-                if entry.boot == boot {
-                    last_kernel = kernel_sequence(entry).or(last_kernel);
-                }
-            })?;
-            next_seq = next_seq.max(first_seq);
-            segments.extend(segment);
+        let mut end = End::default();
+        let mut segments = Vec::with_capacity(found.len());
+        for (first_seq, path) in found.into_iter().rev() {
+            segments.extend(end.look(&path, first_seq, boot)?);
         }
+        segments.reverse();
+        let End {
+            next_seq, last_kernel, ..
+        } = end;
         // The end of the newest segment may be torn, and an older release may have written a format of its own behind
         // it: always go on in a fresh file, which costs 64 bytes and touches nothing that is there.
         let (segment, tail) = fresh(directory, &mut segments, next_seq)?;
@@ -203,6 +200,46 @@ impl Store {
     }
 }
 
+/// What the end of a store says, found by looking at segments from the newest back until it is known: a journal of many
+/// boots is not read to go on with it.
+#[derive(Debug)]
+struct End {
+    next_seq: u64,
+    last_kernel: Option<u64>,
+    known: bool,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        End {
+            next_seq: 1,
+            last_kernel: None,
+            known: false,
+        }
+    }
+}
+
+impl End {
+    fn look(&mut self, path: &Path, first_seq: u64, boot: [u8; 16]) -> io::Result<Option<Segment>> {
+        self.next_seq = self.next_seq.max(first_seq);
+        if self.known {
+            return Segment::open(path, first_seq);
+        }
+        let (mut last_kernel, mut earlier_boot) = (None, false);
+        let segment = Segment::scan(path, first_seq, |entry| {
+            self.next_seq = self.next_seq.max(entry.seq + 1);
+            if entry.boot == boot {
+                last_kernel = kernel_sequence(entry).or(last_kernel);
+            } else {
+                earlier_boot = true;
+            }
+        })?;
+        self.last_kernel = self.last_kernel.or(last_kernel);
+        self.known = self.last_kernel.is_some() || earlier_boot;
+        Ok(segment)
+    }
+}
+
 /// A fresh tail. An empty segment of the same number is replaced.
 fn fresh(directory: &Path, segments: &mut Vec<Segment>, next_seq: u64) -> io::Result<(Segment, File)> {
     segments.retain(|segment| segment.first_seq != next_seq);
@@ -256,7 +293,7 @@ mod tests {
         let mut reader = Reader::at_start(&store);
         let mut found = Vec::new();
         while let Some(entry) = reader.next(&store).unwrap() {
-            found.push((entry.seq, entry.fields.text("MESSAGE").unwrap().to_owned()));
+            found.push((entry.seq, entry.fields.text("MESSAGE").unwrap_or_default().to_owned()));
         }
         found
     }
@@ -316,6 +353,33 @@ mod tests {
                 .last_kernel_record(),
             None
         );
+    }
+
+    #[test]
+    fn the_end_is_found_without_what_is_older() {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = |seq: u64| [("_KERNEL_SEQUENCE", seq.to_string())].into_iter().collect::<Fields>();
+        let begin = |boot: u8| Store::open(directory.path(), LIMITS, [boot; 16]).unwrap();
+        begin(1).append(stamp(0), kernel(7)).unwrap();
+        begin(2).append(stamp(0), kernel(3)).unwrap();
+        // Two starts of the journal in one boot, the second without a word of the kernel, the third without any.
+        begin(2).append(stamp(0), message("no kernel")).unwrap();
+        drop(begin(2));
+        let store = begin(2);
+        assert_eq!((store.next_seq, store.last_kernel_record()), (4, Some(3)));
+        drop(store);
+        // What is older is not looked at: damage there is nothing to the start, and ends only its own segment's reading.
+        let oldest = directory.path().join(segment::file_name(1));
+        File::options()
+            .write(true)
+            .open(&oldest)
+            .unwrap()
+            .write_all_at(b"damage", 70)
+            .unwrap();
+        let store = begin(2);
+        assert_eq!((store.next_seq, store.segments()[0].first_seq), (4, 1));
+        let sequences: Vec<u64> = all(directory.path()).into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(sequences, [2, 3]);
     }
 
     proptest! {

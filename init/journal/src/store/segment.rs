@@ -81,22 +81,34 @@ impl Segment {
         ))
     }
 
+    /// A segment found on disk whose records are not looked at before somebody reads them; whatever its end holds counts
+    /// to its size. `None` if the file is no segment of a format this release reads.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open(path: &Path, first_seq: u64) -> io::Result<Option<Segment>> {
+        let file = File::open(path)?;
+        let mut found = [0; HEADER_BYTES as usize];
+        if file.read_exact_at(&mut found, 0).is_err() || found != header(first_seq) {
+            return Ok(None);
+        }
+        Ok(Some(Segment {
+            path: path.to_owned(),
+            first_seq,
+            bytes: file.metadata()?.len(),
+        }))
+    }
+
     /// Opens a segment found on disk and finds the end of its valid records, looking at each entry on the way.
     /// `None` if the file is no segment of a format this release reads.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn scan(path: &Path, first_seq: u64, mut visit: impl FnMut(&Entry)) -> io::Result<Option<Segment>> {
-        let file = File::open(path)?;
-        let mut found = [0; HEADER_BYTES as usize];
-        if file.read_exact_at(&mut found, 0).is_err() || found != header(first_seq) {
+        let Some(mut segment) = Segment::open(path, first_seq)? else {
             return Ok(None);
-        }
-        let mut segment = Segment {
-            path: path.to_owned(),
-            first_seq,
-            bytes: u64::MAX,
         };
+        let file = File::open(path)?;
         let mut at = HEADER_BYTES;
         while let Some((entry, size)) = segment.read(&file, at)? {
             visit(&entry);
