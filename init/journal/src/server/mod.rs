@@ -232,21 +232,22 @@ impl Server {
     fn kernel(&mut self) {
         let last = self.store.last_kernel_record();
         let mut buffer = vec![0; 8192];
+        let mut entries = Vec::new();
         for _ in 0..TURN * 4 {
-            let Some(kernel) = &self.sockets.kernel else { return };
+            let Some(kernel) = &self.sockets.kernel else { break };
             let count = match rustix::io::read(kernel, &mut buffer) {
                 Ok(count) if count > 0 => count,
                 // Records that were overwritten before they could be read: go on behind them.
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::INTR) => continue,
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(_) => break,
             };
             let record = kernel::parse(buffer.get(..count).unwrap_or_default());
             let Some(record) = record.filter(|record| last.is_none_or(|last| record.sequence > last)) else {
                 continue;
             };
-            let stamp = clock::stamp_at(record.monotonic);
-            self.append(record.fields, stamp);
+            entries.push((clock::stamp_at(record.monotonic), record.fields));
         }
+        self.append_all(entries);
     }
 
     fn accept_stream(&mut self) {
@@ -353,16 +354,23 @@ impl Server {
         self.append(fields, stamp);
     }
 
-    fn append(&mut self, mut fields: Fields, stamp: Stamp) {
-        for (name, value) in &self.host {
-            fields.push_default(name, value.as_str());
+    fn append(&mut self, fields: Fields, stamp: Stamp) {
+        self.append_all(vec![(stamp, fields)]);
+    }
+
+    fn append_all(&mut self, mut entries: Vec<(Stamp, Fields)>) {
+        if entries.is_empty() {
+            return;
         }
-        let urgent = fields
-            .text("PRIORITY")
-            .and_then(|text| text.parse::<u8>().ok())
-            .is_some_and(|level| level <= SYNC_NOW);
-        if self.store.append(stamp, fields).is_err() {
-            self.lost += 1;
+        for (_, fields) in &mut entries {
+            for (name, value) in &self.host {
+                fields.push_default(name, value.as_str());
+            }
+        }
+        let urgent = entries.iter().any(|(_, fields)| is_urgent(fields));
+        let (before, count) = (self.store.next_seq(), entries.len() as u64);
+        if self.store.append_all(entries).is_err() {
+            self.lost += count.saturating_sub(self.store.next_seq().saturating_sub(before));
             keelson_notify::status(&format!("{} entries lost: the store cannot be written", self.lost));
             return;
         }
@@ -379,6 +387,11 @@ impl Server {
             keelson_notify::status("the store's medium fails");
         }
     }
+}
+
+fn is_urgent(fields: &Fields) -> bool {
+    let level = fields.text("PRIORITY").and_then(|text| text.parse::<u8>().ok());
+    level.is_some_and(|level| level <= SYNC_NOW)
 }
 
 /// What a source that was cut off gets to read afterwards.

@@ -1,6 +1,7 @@
 //! The append-only store: segments in a directory, bounded in size, the oldest dropped first. A power cut tears at
 //! most the tail of the newest segment, which is found by its checksum and cut off.
 
+mod end;
 pub mod reader;
 pub mod record;
 pub mod segment;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use reader::Reader;
 
 use crate::entry::{Entry, Fields};
+use end::End;
 use segment::Segment;
 
 /// Bounds of a store, in bytes.
@@ -104,6 +106,12 @@ impl Store {
         self.last_kernel
     }
 
+    /// Number of the next entry.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// The boot entries are stamped with.
     #[must_use]
     pub fn boot(&self) -> [u8; 16] {
@@ -115,29 +123,55 @@ impl Store {
     /// # Errors
     /// The entry could not be written; the store is as before.
     pub fn append(&mut self, stamp: Stamp, fields: Fields) -> io::Result<u64> {
-        let seq = self.next_seq;
-        let Stamp { realtime, monotonic } = stamp;
-        let entry = Entry {
-            seq,
-            realtime,
-            monotonic,
-            boot: self.boot,
-            fields,
-        };
-        let record = record::encode(&entry);
-        if self.end() + record.len() as u64 > self.limits.segment && self.end() > segment::HEADER_BYTES {
+        self.append_all([(stamp, fields)])?;
+        Ok(self.next_seq - 1)
+    }
+
+    /// Appends entries, by one write as far as they fit into a segment: the kernel has hundreds to say at a start.
+    ///
+    /// # Errors
+    /// Not all entries could be written; those that were are a beginning of them.
+    pub fn append_all(&mut self, entries: impl IntoIterator<Item = (Stamp, Fields)>) -> io::Result<()> {
+        let mut batch = Batch::after(self.next_seq);
+        for (Stamp { realtime, monotonic }, fields) in entries {
+            let entry = Entry {
+                seq: batch.next_seq,
+                realtime,
+                monotonic,
+                boot: self.boot,
+                fields,
+            };
+            let record = record::encode(&entry);
+            if !batch.bytes.is_empty() && !self.fits(batch.bytes.len() + record.len()) {
+                self.write_batch(&batch)?;
+                batch = Batch::after(self.next_seq);
+            }
+            batch.push(&record, kernel_sequence(&entry));
+        }
+        self.write_batch(&batch)
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.end() + bytes as u64 <= self.limits.segment
+    }
+
+    fn write_batch(&mut self, batch: &Batch) -> io::Result<()> {
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
+        if !self.fits(batch.bytes.len()) && self.end() > segment::HEADER_BYTES {
             self.begin_segment()?;
         }
-        match self.write(&record) {
+        match self.write(&batch.bytes) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull && self.segments.len() > 1 => {
                 self.remove_first();
-                self.write(&record)?;
+                self.write(&batch.bytes)?;
             }
             outcome => outcome?,
         }
-        self.next_seq += 1;
-        self.last_kernel = kernel_sequence(&entry).or(self.last_kernel);
-        Ok(seq)
+        self.next_seq = batch.next_seq;
+        self.last_kernel = batch.last_kernel.or(self.last_kernel);
+        Ok(())
     }
 
     /// Brings everything appended so far to the medium.
@@ -162,15 +196,15 @@ impl Store {
         self.segments.last().map_or(0, |segment| segment.bytes)
     }
 
-    /// A record is written by one call at the known end, so that a failed one leaves nothing behind that counts.
-    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+    /// Records are written by one call at the known end, so that a failed one leaves nothing behind that counts.
+    fn write(&mut self, records: &[u8]) -> io::Result<()> {
         let end = self.end();
-        if let Err(error) = self.tail.write_all_at(record, end) {
+        if let Err(error) = self.tail.write_all_at(records, end) {
             let _ = self.tail.set_len(end);
             return Err(error);
         }
         if let Some(segment) = self.segments.last_mut() {
-            segment.bytes = end + record.len() as u64;
+            segment.bytes = end + records.len() as u64;
         }
         self.dirty = true;
         Ok(())
@@ -200,43 +234,27 @@ impl Store {
     }
 }
 
-/// What the end of a store says, found by looking at segments from the newest back until it is known: a journal of many
-/// boots is not read to go on with it.
+/// Records that are written together.
 #[derive(Debug)]
-struct End {
+struct Batch {
+    bytes: Vec<u8>,
     next_seq: u64,
     last_kernel: Option<u64>,
-    known: bool,
 }
 
-impl Default for End {
-    fn default() -> Self {
-        End {
-            next_seq: 1,
+impl Batch {
+    fn after(next_seq: u64) -> Batch {
+        Batch {
+            bytes: Vec::new(),
+            next_seq,
             last_kernel: None,
-            known: false,
         }
     }
-}
 
-impl End {
-    fn look(&mut self, path: &Path, first_seq: u64, boot: [u8; 16]) -> io::Result<Option<Segment>> {
-        self.next_seq = self.next_seq.max(first_seq);
-        if self.known {
-            return Segment::open(path, first_seq);
-        }
-        let (mut last_kernel, mut earlier_boot) = (None, false);
-        let segment = Segment::scan(path, first_seq, |entry| {
-            self.next_seq = self.next_seq.max(entry.seq + 1);
-            if entry.boot == boot {
-                last_kernel = kernel_sequence(entry).or(last_kernel);
-            } else {
-                earlier_boot = true;
-            }
-        })?;
-        self.last_kernel = self.last_kernel.or(last_kernel);
-        self.known = self.last_kernel.is_some() || earlier_boot;
-        Ok(segment)
+    fn push(&mut self, record: &[u8], kernel_sequence: Option<u64>) {
+        self.bytes.extend_from_slice(record);
+        self.next_seq += 1;
+        self.last_kernel = kernel_sequence.or(self.last_kernel);
     }
 }
 
@@ -313,6 +331,23 @@ mod tests {
         assert_eq!(found.len(), 120);
         assert!(found.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
         assert_eq!(found[119].1, "2 39");
+    }
+
+    #[test]
+    fn many_at_once_are_as_many_one_by_one() {
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [mut together, mut single] =
+            [0, 1].map(|index: usize| Store::open(directories[index].path(), LIMITS, [1; 16]).unwrap());
+        let entries = || (0..300).map(|index| (stamp(index), message(&format!("entry {index}"))));
+        together.append_all(entries()).unwrap();
+        for (stamp, fields) in entries() {
+            single.append(stamp, fields).unwrap();
+        }
+        let sizes = |store: &Store| store.segments().iter().map(|segment| segment.bytes).collect::<Vec<_>>();
+        assert_eq!(sizes(&together), sizes(&single));
+        assert!(together.segments().len() > 2, "{:?}", sizes(&together));
+        drop((together, single));
+        assert_eq!(all(directories[0].path()), all(directories[1].path()));
     }
 
     #[test]
