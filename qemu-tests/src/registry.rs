@@ -92,12 +92,11 @@ pub fn seed(folder: &Path, name: &str, document: &str) -> Result<PathBuf> {
 
 /// The image of the probe: one static program.
 fn probe() -> Result<Image> {
-    let folder = std::env::current_exe()?;
-    let programs = folder
-        .parent()
-        .and_then(Path::parent)
-        .context("find the built programs")?;
-    let program = std::fs::read(programs.join("probe")).context("read the probe (run `./just programs`)")?;
+    // Programs lie beside each other, tests in a folder below.
+    let own = std::env::current_exe()?;
+    let programs = own.ancestors().skip(1).take(2).find(|folder| folder.join("probe").is_file());
+    let programs = programs.context("find the probe (run `./just programs`)")?;
+    let program = std::fs::read(programs.join("probe")).context("read the probe")?;
     let entries = [
         Entry::folder("etc", 0o755),
         Entry::file(

@@ -20,7 +20,8 @@ pub struct Provisioned {
     /// Its disk.
     pub disk: DiskFile,
     port: u16,
-    _images: Images,
+    /// The registry its images come from.
+    pub images: Images,
 }
 
 /// Boots a machine with a document made for the registry's images.
@@ -32,9 +33,20 @@ pub fn boot(
 ) -> Result<Provisioned> {
     let disk = lab.disk("system")?;
     disk.enlarge(6 << 30)?;
+    boot_disk(lab, disk, images, document, change)
+}
+
+/// Boots a disk with a document made for the registry's images.
+pub fn boot_disk(
+    lab: &Lab,
+    disk: DiskFile,
+    images: Images,
+    document: impl FnOnce(&Images) -> String,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<Provisioned> {
     let volume = seed(
         lab.directory(),
-        "first",
+        "seed",
         &format!("{}{}", images.section(), document(&images)),
     )?;
     let port = free_port()?;
@@ -51,7 +63,7 @@ pub fn boot(
         guest,
         disk,
         port,
-        _images: images,
+        images,
     })
 }
 

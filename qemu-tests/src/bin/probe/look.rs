@@ -66,6 +66,13 @@ pub fn write(path: &str) -> io::Result<String> {
     })
 }
 
+/// How full the file system of a path is, in percent of its blocks.
+pub fn disk(path: &str) -> io::Result<String> {
+    let stat = rustix::fs::statvfs(path)?;
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Ok(format!("{}\n", used * 100 / stat.f_blocks.max(1)))
+}
+
 /// Every process that can be seen.
 pub fn pids() -> io::Result<Vec<u32>> {
     Ok(fs::read_dir("/proc")?

@@ -46,6 +46,7 @@ fn answer(path: &str, argument: &str) -> std::io::Result<String> {
         "/zombies" => look::zombies(),
         "/read" => std::fs::read_to_string(argument),
         "/write" => look::write(argument),
+        "/disk" => look::disk(argument),
         "/kill" => hostile::kill_by_name(argument),
         "/orphans" => hostile::orphans(argument),
         "/connect" => reach::connect(argument),
