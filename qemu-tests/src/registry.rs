@@ -94,7 +94,11 @@ pub fn seed(folder: &Path, name: &str, document: &str) -> Result<PathBuf> {
 fn probe() -> Result<Image> {
     // Programs lie beside each other, tests in a folder below.
     let own = std::env::current_exe()?;
-    let programs = own.ancestors().skip(1).take(2).find(|folder| folder.join("probe").is_file());
+    let programs = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .find(|folder| folder.join("probe").is_file());
     let programs = programs.context("find the probe (run `./just programs`)")?;
     let program = std::fs::read(programs.join("probe")).context("read the probe")?;
     let entries = [
