@@ -30,6 +30,8 @@ const SYNC_DELAY: Duration = Duration::from_secs(10);
 const SYNC_NOW: u8 = 2;
 /// Messages taken from one socket per turn, so that no sender keeps the others waiting.
 const TURN: usize = 256;
+/// Most records of the kernel that are held to be written together; more would only cost memory.
+const TOGETHER: usize = 32;
 /// Connections of services at a time.
 const MOST_STREAMS: usize = 1024;
 
@@ -246,6 +248,9 @@ impl Server {
                 continue;
             };
             entries.push((clock::stamp_at(record.monotonic), record.fields));
+            if entries.len() == TOGETHER {
+                self.append_all(std::mem::take(&mut entries));
+            }
         }
         self.append_all(entries);
     }
