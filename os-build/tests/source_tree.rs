@@ -28,53 +28,51 @@ fn sources() -> Vec<PathBuf> {
     found
 }
 
-/// The file whose `mod` line brings a module in: its folder's `mod.rs`, the file named as the folder, or the root.
+/// Files that may bring a module in: those beside it, and for a folder's `mod.rs`, or a module that has a folder, those
+/// beside the folder.
 fn parents(path: &Path) -> Vec<PathBuf> {
-    let own_folder = path.file_name().is_some_and(|name| name == "mod.rs");
-    let folder = if own_folder {
-        path.parent().unwrap().parent().unwrap()
-    } else {
-        path.parent().unwrap()
+    let folder = path.parent().unwrap();
+    let above = folder.parent().unwrap();
+    let beside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|other| other != path && other.extension().is_some_and(|kind| kind == "rs"))
+            .collect()
     };
-    let mut parents = vec![folder.join("mod.rs"), folder.with_extension("rs")];
-    parents.extend(["lib.rs", "main.rs"].map(|name| folder.join(name)));
-    parents.retain(|parent| parent != path && parent.is_file());
-    parents
+    let mut found = beside(folder);
+    found.extend(beside(above));
+    found
+}
+
+/// `mod name;`, or a module whose file is named by an attribute.
+fn names(text: &str, path: &Path) -> bool {
+    let file = path.file_name().unwrap().to_string_lossy();
+    let module = match path.file_stem().unwrap().to_string_lossy() {
+        stem if stem == "mod" => path.parent().unwrap().file_name().unwrap().to_string_lossy(),
+        stem => stem,
+    };
+    text.contains(&format!("mod {module};")) || text.contains(&format!("#[path = \"{file}\"]"))
+}
+
+/// Files cargo finds by their place.
+fn is_root(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap().to_string_lossy();
+    let places = ["tests", "bin", "benches", "examples"];
+    ["lib", "main", "build"].contains(&stem.as_ref())
+        || (stem != "mod" && places.iter().any(|place| path.parent().unwrap().ends_with(place)))
 }
 
 #[test]
 fn every_file_is_named_by_a_mod_line() {
-    let mut silent = Vec::new();
-    for path in sources() {
-        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let name = if stem == "mod" {
-            path.parent()
-                .unwrap()
-                .file_name()
-                .unwrap()
-                .to_string_lossy()
-                .into_owned()
-        } else {
-            stem.clone()
-        };
-        let is_root = ["lib", "main", "build"].contains(&stem.as_str())
-            || path.parent().is_some_and(|folder| {
-                folder.ends_with("tests")
-                    || folder.ends_with("bin")
-                    || folder.ends_with("benches")
-                    || folder.ends_with("examples")
-            });
-        if is_root && stem != "mod" {
-            continue;
-        }
-        let line = format!("mod {name};");
-        if !parents(&path)
+    let named = |path: &PathBuf| {
+        parents(path)
             .iter()
-            .any(|parent| fs::read_to_string(parent).unwrap().contains(&line))
-        {
-            silent.push(path);
-        }
-    }
+            .any(|parent| names(&fs::read_to_string(parent).unwrap(), path))
+    };
+    let silent: Vec<PathBuf> = sources()
+        .into_iter()
+        .filter(|path| !is_root(path) && !named(path))
+        .collect();
     assert!(silent.is_empty(), "files nobody compiles: {silent:#?}");
 }
 
