@@ -41,6 +41,10 @@ fn parents(path: &Path) -> Vec<PathBuf> {
     };
     let mut found = beside(folder);
     found.extend(beside(above));
+    // A module may keep its tests one folder up.
+    let below = path.file_stem().unwrap().to_string_lossy().replace("_test", "");
+    found.push(folder.join(below).join("mod.rs"));
+    found.retain(|parent| parent.is_file());
     found
 }
 
@@ -51,7 +55,9 @@ fn names(text: &str, path: &Path) -> bool {
         stem if stem == "mod" => path.parent().unwrap().file_name().unwrap().to_string_lossy(),
         stem => stem,
     };
-    text.contains(&format!("mod {module};")) || text.contains(&format!("#[path = \"{file}\"]"))
+    text.contains(&format!("mod {module};"))
+        || text.contains(&format!("#[path = \"{file}\"]"))
+        || text.contains(&format!("/{file}\"]"))
 }
 
 /// Files cargo finds by their place.
