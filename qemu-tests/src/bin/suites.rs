@@ -99,7 +99,7 @@ fn run() -> Result<bool> {
     }
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("run cargo")?;
     let output = child.stdout.take().context("read cargo's output")?;
-    let tally = count(BufReader::new(output))?;
+    let tally = count(BufReader::new(output), &mut std::io::stdout())?;
     let succeeded = child.wait().context("wait for cargo")?.success();
     let mut out = std::io::stdout().lock();
     // A build that failed ran no test of the package it stopped at: never let that look like a pass.
@@ -112,10 +112,9 @@ fn run() -> Result<bool> {
     Ok(succeeded && failed == 0 && tally.passed > 0)
 }
 
-/// Passes cargo's output through and adds up its `test result:` lines.
-fn count(output: impl BufRead) -> Result<Tally> {
+/// Passes cargo's output on and adds up its `test result:` lines.
+fn count(output: impl BufRead, out: &mut impl Write) -> Result<Tally> {
     let mut tally = Tally::default();
-    let mut out = std::io::stdout().lock();
     for line in output.split(b'\n') {
         let line = line.context("read cargo's output")?;
         out.write_all(&line)?;
@@ -151,7 +150,9 @@ mod tests {
         let output = "running 4 tests\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        let tally = count(output.as_bytes()).unwrap();
+        let mut shown = Vec::new();
+        let tally = count(output.as_bytes(), &mut shown).unwrap();
+        assert_eq!(shown, output.as_bytes());
         assert_eq!((tally.passed, tally.failed, tally.skipped), (4, 2, 1));
         assert_eq!(parse_result("test result of nothing"), None);
     }
