@@ -251,6 +251,10 @@ impl Lab {
         match spawned {
             Ok(child) => self.dnsmasq = Some(child),
             Err(error) => {
+                assert!(
+                    std::env::var_os("KEELSON_STRICT").is_none(),
+                    "no dnsmasq (package dnsmasq-base)"
+                );
                 eprintln!("skipped: no dnsmasq: {error}");
                 return None;
             }

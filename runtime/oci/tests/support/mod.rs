@@ -38,6 +38,7 @@ pub fn missing() -> Option<String> {
 /// A bundle that runs `sh -c SCRIPT`; `None`, with the reason said, where it cannot be run.
 pub fn bundle(script: &str) -> Option<Bundle> {
     if let Some(reason) = missing() {
+        assert!(std::env::var_os("KEELSON_STRICT").is_none(), "{reason}");
         eprintln!("skipped: {reason}");
         return None;
     }
