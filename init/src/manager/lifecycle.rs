@@ -290,7 +290,7 @@ impl Manager {
                 State::BackOff { until: at }
             }
             Verdict::GiveUp { reason } => {
-                let next = format!("see `keelson logs {name}`, then `keelson start {name}`");
+                let next = "what it said is in the journal; a reboot tries again";
                 out.push(report(Level::Failure, format!("{name} failed: {reason}; {next}")));
                 entry.failure = Some(reason);
                 State::Failed

@@ -36,7 +36,12 @@ fn refuses(environment: &Environment, name: &str, damage: impl Fn(&DiskFile, Slo
             "the reason kept is {:?}",
             record.reason
         );
-        ensure!(record.state != State::Trial, "the damaged slot is on trial");
+        ensure!(record.state == State::Bad, "the damaged slot is {:?}", record.state);
+        ensure!(
+            disk.entry(slot)?.is_bad(),
+            "the damaged slot's entry: {:?}",
+            disk.entry_files()?
+        );
         Ok(())
     })
 }
@@ -57,6 +62,12 @@ pub fn run_time(environment: &Environment) -> Result<()> {
             state.slot(slot).reason == Reason::Corruption,
             "the reason kept is {:?}",
             state.slot(slot).reason
+        );
+        ensure!(state.slot(slot).tries == 0, "{} tries are left", state.slot(slot).tries);
+        ensure!(
+            state.slot(slot).state == State::Bad,
+            "the damaged slot is {:?}",
+            state.slot(slot).state
         );
         Ok(())
     })
