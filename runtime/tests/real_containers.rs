@@ -131,6 +131,38 @@ fn privileged_published_ports_answer_and_nothing_else_does() {
     wait_for("the page again", || get("127.0.0.1:8080"));
 }
 
+/// Kills a container's shim as the kernel does when memory is short.
+fn kill_shim(id: &str) {
+    let procs = std::fs::read_to_string(format!("/sys/fs/cgroup/containers/{id}/shim/cgroup.procs")).unwrap();
+    let pid = nix::unistd::Pid::from_raw(procs.trim().parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn privileged_a_container_outlives_its_shim() {
+    let machine = machine();
+    let image = machine.image();
+    let run = ["run", "-d", "--name", "web", "--restart", "always", "-p", "8080:80"];
+    let id = machine.docker_ok(&[&run[..], &[&image, "serve", "80", "hello"]].concat());
+    wait_for("the page", || get("127.0.0.1:8080"));
+
+    kill_shim(&id);
+    machine.wait_until("web", "{{.State.Status}} {{.RestartCount}}", "running 1");
+    wait_for("the page after the shim's death", || get("127.0.0.1:8080"));
+
+    machine.kill_daemon();
+    kill_shim(&id);
+    machine.start_daemon();
+    machine.wait_until("web", "{{.State.Status}} {{.RestartCount}}", "running 2");
+    wait_for("the page after the death of both", || get("127.0.0.1:8080"));
+
+    kill_shim(&id);
+    machine.wait_until("web", "{{.State.Status}} {{.RestartCount}}", "running 3");
+    machine.docker_ok(&["rm", "-f", "web"]);
+    let left = machine.path("run/oci").join(&id);
+    assert!(!left.exists(), "{}", left.display());
+}
+
 #[test]
 fn privileged_volumes_keep_what_is_written() {
     let machine = machine();

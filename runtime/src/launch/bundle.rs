@@ -208,7 +208,7 @@ fn write_bundle(world: &World, record: &ContainerRecord, bundle: &Path, spec: &S
         name: record.name.clone(),
         image: record.request.image.clone(),
         tag: String::new(),
-        runtime_root: world.run.join("oci"),
+        runtime_root: world.runtime_root(),
         socket: world.shim_socket(id),
         exit_file: world.exit_file(id),
         shim_cgroup: Some(cgroup::shim(&world.cgroups, id)),

@@ -74,6 +74,11 @@ impl World {
         self.container_directory(id).join("log.json")
     }
 
+    /// Where the OCI runtimes of all containers keep their state.
+    pub fn runtime_root(&self) -> PathBuf {
+        self.run.join("oci")
+    }
+
     /// Where the root of a container is mounted.
     pub fn layer(&self, id: &ContainerId) -> ContainerLayer {
         let directory = self.container_directory(id);
@@ -95,6 +100,7 @@ impl World {
     pub fn clear_run(&self, record: &ContainerRecord) {
         let id = &record.id;
         cgroup::remove(&self.cgroups, id);
+        self.forget_runtime_state(id);
         self.network.detach(id, record.endpoint.as_ref());
         // A bundle with a configuration is a run that was not cleared.
         let _ = std::fs::remove_file(self.bundle(id).join("config.json"));
@@ -104,6 +110,15 @@ impl World {
         if let Err(error) = self.mounts.unmount_container(&image, &self.layer(id)) {
             let error = crate::engine::error::chain(&error);
             log::warn!(container = id.as_str(), error = error; "cannot unmount a container's root");
+        }
+    }
+
+    /// A shim that was killed could not delete the OCI runtime's state of its container, and with it
+    /// there no other container of that id can be made.
+    fn forget_runtime_state(&self, id: &ContainerId) {
+        if let Err(error) = remove_tree(&self.runtime_root().join(id.as_str())) {
+            let error = error.to_string();
+            log::warn!(container = id.as_str(), error = error; "cannot remove the state of a container's runtime");
         }
     }
 

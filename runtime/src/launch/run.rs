@@ -147,7 +147,7 @@ pub async fn watch(world: &Arc<World>, record: &ContainerRecord, shim: &Shim) ->
             unseen_end(world, record)
         }
     };
-    // A shim that is gone has nothing left to delete.
+    // A shim that is gone cannot; then clearing the run takes away what it would have.
     let _ = shim.call(RequestBody::Delete { force: true }).await;
     clear(world, record).await;
     end
