@@ -21,6 +21,7 @@ pub mod net;
 pub mod options;
 pub mod registries;
 pub mod shim;
+mod space;
 pub mod spec;
 pub mod start;
 pub mod volume;

@@ -98,7 +98,7 @@ fn open_world(options: &Options) -> anyhow::Result<World> {
     ] {
         make_directory(&directory, mode)?;
     }
-    disk::bound_volumes(&root.join("volumes"));
+    disk::bound_shared(root, &root.join("volumes"));
     let images = Store::open(root).context("open the image store")?;
     let mounts = Mounts::new(Arc::clone(&images), &run.join("images")).context("prepare mounts")?;
     let subnets = load_subnets(&root.join("networks/bridge.json"))?;

@@ -9,14 +9,10 @@ use std::path::{Path, PathBuf};
 use keelson_sys::project_quota::{set_limit, set_project, usage};
 
 use crate::engine::id::ContainerId;
+use crate::space::Space;
 
 /// The project of all containers and volumes without a limit of their own.
 const SHARED: u32 = 0x4b00_0000;
-
-/// Part of the partition that the shared project leaves free: one tenth, but at least this and at
-/// most that.
-const LEAST_RESERVE: u64 = 64 << 20;
-const MOST_RESERVE: u64 = 2 << 30;
 
 /// A limit that was asked for and cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -49,38 +45,35 @@ pub fn bound(directory: &Path, id: &ContainerId, limit: u64) -> Result<(), DiskE
         set_project(&opened, project).map_err(failed)?;
         return set_limit(&opened, project, limit).map_err(failed);
     }
-    if let Err(error) = bound_shared(&opened) {
+    // The limit itself was set when the engine started.
+    if let Err(error) = set_project(&opened, SHARED) {
         let error = error.to_string();
         log::debug!(error = error; "what containers write is not bounded on this file system");
     }
     Ok(())
 }
 
-/// Puts the directory of volumes under the shared limit.
-pub fn bound_volumes(directory: &Path) {
-    let bounded = File::open(directory).and_then(|opened| bound_shared(&opened));
-    if let Err(error) = bounded {
+/// Sets the shared limit and puts the directory of volumes under it; once, when the engine starts. `root`
+/// is a directory on the same partition that belongs to no project: see [`Space::measure`].
+pub fn bound_shared(root: &Path, volumes: &Path) {
+    if let Err(error) = set_shared_limit(root, volumes) {
         let error = error.to_string();
         log::info!(error = error; "what containers write is not bounded on this file system");
     }
 }
 
-fn bound_shared(directory: &File) -> io::Result<()> {
-    set_project(directory, SHARED)?;
-    let used = usage(directory, SHARED)?;
-    let space = rustix::fs::fstatvfs(directory)?;
-    let (total, free) = (
-        space.f_blocks.saturating_mul(space.f_frsize),
-        space.f_bavail.saturating_mul(space.f_frsize),
-    );
-    set_limit(directory, SHARED, plan_shared_limit(total, free, used))
+fn set_shared_limit(root: &Path, volumes: &Path) -> io::Result<()> {
+    let volumes = File::open(volumes)?;
+    set_project(&volumes, SHARED)?;
+    let limit = plan_shared_limit(Space::measure(root)?, usage(&volumes, SHARED)?);
+    set_limit(&volumes, SHARED, limit)
 }
 
 /// The most the shared project may use, so that the reserve stays free beside what others use now.
-fn plan_shared_limit(total: u64, free: u64, used: u64) -> u64 {
-    let reserve = (total / 10).clamp(LEAST_RESERVE, MOST_RESERVE);
+fn plan_shared_limit(partition: Space, used: u64) -> u64 {
+    let spare = partition.free.saturating_sub(partition.reserve());
     // 0 would lift the limit.
-    used.saturating_add(free.saturating_sub(reserve)).max(1)
+    used.saturating_add(spare).max(1)
 }
 
 /// Lifts the limit of a container that is being removed.
@@ -97,6 +90,7 @@ pub fn release(directory: &Path, id: &ContainerId, limit: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::LEAST_RESERVE;
 
     const GIB: u64 = 1 << 30;
 
@@ -112,7 +106,77 @@ mod tests {
             (10 * GIB, 0, 0, 1),
         ];
         for (total, free, used, want) in table {
-            assert_eq!(plan_shared_limit(total, free, used), want, "{total} {free} {used}");
+            let limit = plan_shared_limit(Space { total, free }, used);
+            assert_eq!(limit, want, "{total} {free} {used}");
+        }
+    }
+
+    /// Whatever containers write between two starts, the partition's free bytes fall by as much.
+    #[test]
+    fn the_shared_limit_does_not_shrink_from_start_to_start() {
+        let (total, others) = (10 * GIB, 2 * GIB);
+        let mut used = 0;
+        for _ in 0..20 {
+            let free = total - others - used;
+            assert_eq!(plan_shared_limit(Space { total, free }, used), 7 * GIB, "{used}");
+            used += GIB / 3;
+        }
+    }
+
+    /// A small ext4 with project quotas, unmounted when dropped.
+    struct QuotaDisk(tempfile::TempDir);
+
+    impl QuotaDisk {
+        fn mount() -> Option<Self> {
+            let directory = tempfile::tempdir().unwrap();
+            let (image, target) = (directory.path().join("image"), directory.path().join("disk"));
+            std::fs::create_dir(&target).unwrap();
+            File::create(&image).unwrap().set_len(GIB / 2).unwrap();
+            let run = |program: &str, arguments: &[&str], paths: &[&Path]| {
+                let mut command = std::process::Command::new(program);
+                command
+                    .args(arguments)
+                    .args(paths)
+                    .output()
+                    .is_ok_and(|ran| ran.status.success())
+            };
+            let features = ["-q", "-O", "quota,project", "-E", "quotatype=prjquota"];
+            let made =
+                run("mkfs.ext4", &features, &[&image]) && run("mount", &["-o", "loop,prjquota"], &[&image, &target]);
+            made.then(|| Self(directory))
+        }
+
+        fn root(&self) -> PathBuf {
+            self.0.path().join("disk")
+        }
+    }
+
+    impl Drop for QuotaDisk {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(self.root()).status();
+        }
+    }
+
+    #[test]
+    fn privileged_starts_leave_the_shared_limit_as_it_is() {
+        let Some(disk) = QuotaDisk::mount() else {
+            eprintln!("skipped: no ext4 with project quotas can be mounted here");
+            return;
+        };
+        let (root, volumes) = (disk.root(), disk.root().join("volumes"));
+        std::fs::create_dir(&volumes).unwrap();
+        bound_shared(&root, &volumes);
+        // The file system tells the limit as the size of a directory of the project.
+        let first = Space::measure(&volumes).unwrap().total;
+        assert!(first < Space::measure(&root).unwrap().total, "the limit holds");
+        for start in 0..10_u32 {
+            let id = ContainerId::try_from(format!("{start:064x}")).unwrap();
+            let container = root.join(id.as_str());
+            std::fs::create_dir(&container).unwrap();
+            bound(&container, &id, 0).unwrap();
+            bound_shared(&root, &volumes);
+            let now = Space::measure(&container).unwrap().total;
+            assert!(now + (1 << 20) > first, "{now} after {first}");
         }
     }
 
