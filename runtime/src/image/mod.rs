@@ -31,6 +31,7 @@ mod pull;
 mod record;
 mod reference;
 mod registry;
+mod room;
 mod store;
 
 pub use digest::{Digest, DigestError, ImageId};
@@ -41,6 +42,7 @@ pub use pull::{PullError, PullOptions, Pulled, pull};
 pub use record::ImageRecord;
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError};
 pub use registry::{Credentials, Registries, RegistryError, RegistrySettings, RetryPolicy};
+pub use room::NoRoom;
 pub use store::{Removed, Store, StoreError};
 
 #[cfg(test)]

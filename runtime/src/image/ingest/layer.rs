@@ -7,6 +7,7 @@ use super::path::{EntryName, PathError, parse_entry_name, parse_entry_path};
 use super::split::SplitWriter;
 use super::tar::{self, Entry, Kind, TarError, next_entry};
 use crate::image::digest::{Digest, Hasher};
+use crate::image::room::NoRoom;
 
 /// Files up to this many bytes stay in the split stream and lie in the metadata image.
 pub const INLINE_MAX: u64 = 64;
@@ -60,6 +61,9 @@ pub enum LayerError {
         /// As stated.
         expected: Digest,
     },
+    /// The partition has no room left.
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// An object or the split stream cannot be written.
     #[error("cannot store the layer")]
     Store(#[source] io::Error),

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::resolve::Resolved;
 use super::{PullError, Task, text};
 use crate::image::digest::{Digest, ImageId};
+use crate::image::ingest::LayerError;
 use crate::image::manifest::{CONFIG_MAX, Descriptor, parse_config};
 use crate::image::progress::{LayerProgress, Progress};
 use crate::image::record::{LayerRef, StoredImage};
@@ -28,6 +29,7 @@ impl Task<'_> {
         let config = self.config(resolved).await?;
         let layers = &resolved.manifest.layers;
         let diff_ids = parse_config(config.as_bytes(), layers.len()).map_err(PullError::Manifest)?;
+        self.store.check_room(self.plan_bytes(layers, &diff_ids))?;
         let staging = Arc::new(self.store.stage()?);
         let sizes = self.layers(resolved, &diff_ids, &staging).await?;
         let layers = layers
@@ -63,6 +65,16 @@ impl Task<'_> {
         // From here on a cancelled pull still ends whole or not at all.
         blocking(finish).await??;
         Ok(())
+    }
+
+    /// Bytes to download: the layers that are missing, each once.
+    fn plan_bytes(&self, layers: &[Descriptor], diff_ids: &[Digest]) -> u64 {
+        let mut seen = HashSet::new();
+        layers
+            .iter()
+            .zip(diff_ids)
+            .filter(|(_, diff_id)| !self.store.has_layer(diff_id) && seen.insert(**diff_id))
+            .fold(0, |sum, (layer, _)| sum.saturating_add(layer.size))
     }
 
     async fn config(&self, resolved: &Resolved) -> Result<String, PullError> {
@@ -176,9 +188,12 @@ impl Task<'_> {
             let _ = std::fs::remove_file(&path);
             ingested
         };
-        let ingested = blocking(work).await?.map_err(|source| PullError::Layer {
-            layer: layer.digest.short(),
-            source,
+        let ingested = blocking(work).await?.map_err(|source| match source {
+            LayerError::NoRoom(refused) => PullError::NoRoom(refused),
+            source => PullError::Layer {
+                layer: layer.digest.short(),
+                source,
+            },
         })?;
         self.tell(layer, LayerProgress::PullComplete);
         Ok(ingested.size)

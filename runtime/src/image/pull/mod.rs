@@ -24,6 +24,7 @@ use super::manifest::{Descriptor, ManifestError};
 use super::progress::{LayerProgress, Progress, ProgressSink};
 use super::reference::Reference;
 use super::registry::{Credentials, Endpoint, Registries, RegistryError, RetryPolicy, plan_endpoints};
+use super::room::NoRoom;
 use super::store::{Store, StoreError};
 
 /// Longest wait for an ingest or a commit that a cancelled pull left running.
@@ -68,6 +69,9 @@ pub enum PullError {
         #[source]
         source: LayerError,
     },
+    /// The partition has no room for it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store failed.
     #[error("cannot store the image")]
     Store(#[from] StoreError),
@@ -88,7 +92,7 @@ impl PullError {
             | Self::Registry { .. }
             | Self::Manifest(_)
             | Self::Layer { .. } => true,
-            Self::Store(_) | Self::Thread(_) | Self::Cancelled => false,
+            Self::NoRoom(_) | Self::Store(_) | Self::Thread(_) | Self::Cancelled => false,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Pulls from a server that misbehaves in every way we know.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
 use crate::image::fixture::{TarBuilder, config};
 use crate::image::mock::{Answer, Mock, Request};
 use crate::image::registry::RegistrySettings;
+use crate::image::room::Room;
+use crate::space::Space;
 
 /// An image as a registry has it: paths below the repository to contents.
 struct Served {
@@ -26,8 +29,12 @@ impl Served {
             .file("a/large", &content)
             .file("a/small", b"s")
             .finish();
-        let blob = zstd::encode_all(tar.as_slice(), 1).unwrap();
-        let config = config(&[Digest::of(&tar)]).into_bytes();
+        Self::of(&tar)
+    }
+
+    fn of(tar: &[u8]) -> Self {
+        let blob = zstd::encode_all(tar, 1).unwrap();
+        let config = config(&[Digest::of(tar)]).into_bytes();
         let manifest = format!(
             r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},
             "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar+zstd","digest":"{}","size":{}}}]}}"#,
@@ -112,7 +119,12 @@ impl Outcome {
 
 fn pull_with(host: &str, options: PullOptions) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let room = Room::of(dir.path());
+    pull_into(dir, room, host, options)
+}
+
+fn pull_into(dir: tempfile::TempDir, room: Room, host: &str, options: PullOptions) -> Outcome {
+    let store = Store::open_within(dir.path(), room).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
     let progress: ProgressSink = Arc::new(move |progress| sink.lock().unwrap().push(progress));
@@ -343,6 +355,46 @@ fn more_bytes_than_stated_are_refused_while_they_stream() {
             ..
         })
     ));
+    assert!(outcome.is_nothing());
+}
+
+#[test]
+fn a_pull_without_room_is_refused_before_anything_is_downloaded() {
+    let served = Arc::new(Served::new());
+    let of_mock = Arc::clone(&served);
+    let mock = Mock::start(move |request, _| of_mock.answer(request));
+    let (total, free) = (1 << 30, (1 << 30) / 10 + served.blob.len() as u64 - 1);
+    let room = Room::new(move || Ok(Space { total, free }));
+    let outcome = pull_into(tempfile::tempdir().unwrap(), room, &mock.host, PullOptions::default());
+    let Err(PullError::NoRoom(refused)) = &outcome.result else {
+        panic!("{:?}", outcome.result);
+    };
+    assert_eq!((refused.needs, refused.free), (served.blob.len() as u64, free));
+    assert!(mock.seen(&Digest::of(&served.blob).to_string()).is_empty());
+    assert!(outcome.is_nothing());
+}
+
+/// Twelve million zeroes pack into a blob that finds room; unpacked they do not.
+#[test]
+fn a_layer_that_unpacks_into_the_reserve_is_stopped_and_leaves_nothing() {
+    let tar = TarBuilder::default().file("zeroes", &vec![0; 12_000_000]).finish();
+    let served = Arc::new(Served::of(&tar));
+    let of_mock = Arc::clone(&served);
+    let mock = Mock::start(move |request, _| of_mock.answer(request));
+    let asked = AtomicU64::new(0);
+    let room = Room::new(move || {
+        // Room before the pull and at the first look while it writes, none at the second.
+        let free = [1 << 30, 1 << 30].get(asked.fetch_add(1, Ordering::Relaxed) as usize);
+        Ok(Space {
+            total: 1 << 30,
+            free: free.copied().unwrap_or_default(),
+        })
+    });
+    let outcome = pull_into(tempfile::tempdir().unwrap(), room, &mock.host, PullOptions::default());
+    let Err(PullError::NoRoom(refused)) = &outcome.result else {
+        panic!("{:?}", outcome.result);
+    };
+    assert_eq!((refused.needs, refused.free), (0, 0));
     assert!(outcome.is_nothing());
 }
 

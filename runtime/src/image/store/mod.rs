@@ -32,6 +32,7 @@ use super::digest::{Digest, ImageId};
 use super::ingest::SplitReader;
 use super::record::{ImageRecord, StoredImage};
 use super::reference::Reference;
+use super::room::{NoRoom, Room};
 
 /// Format this release writes, and the least that a reader must know.
 const FORMAT: StoreFormat = StoreFormat {
@@ -62,6 +63,7 @@ pub struct Store {
     names: Mutex<Names>,
     gate: Gate,
     pulls: AtomicU64,
+    room: Room,
 }
 
 impl Store {
@@ -71,6 +73,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; a store of a newer format is refused.
     pub fn open(dir: &Path) -> Result<Arc<Self>, StoreError> {
+        Self::open_within(dir, Room::of(dir))
+    }
+
+    /// Opens it with another notion of the room there is.
+    pub(super) fn open_within(dir: &Path, room: Room) -> Result<Arc<Self>, StoreError> {
         let layout = Layout::new(dir);
         for dir in [
             layout.dir().to_owned(),
@@ -88,6 +95,7 @@ impl Store {
             names: Mutex::new(names),
             gate: Gate::default(),
             pulls: AtomicU64::new(0),
+            room,
         };
         store.recover()?;
         let store = Arc::new(store);
@@ -243,7 +251,12 @@ impl Store {
 
     /// A fresh staging area.
     pub(super) fn stage(&self) -> Result<Staging, StoreError> {
-        Staging::create(&self.layout, self.pulls.fetch_add(1, Ordering::Relaxed))
+        Staging::create(&self.layout, &self.room, self.pulls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Refuses a pull that would write this many bytes into the partition's reserve.
+    pub(super) fn check_room(&self, needs: u64) -> Result<(), NoRoom> {
+        self.room.check(needs)
     }
 
     /// Names an image that is here already as pulled.

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::layout::Layout;
 use crate::image::digest::{Digest, ImageId};
 use crate::image::ingest::{Ingested, LayerError, Limits, ObjectWriter, decoder, ingest_layer};
+use crate::image::room::{Room, Watched};
 
 /// Names the image that a pull makes, so that a cut before it has a name can be told.
 pub const NEW_IMAGE: &str = "new-image";
@@ -17,14 +18,16 @@ pub const NEW_IMAGE: &str = "new-image";
 pub struct Staging {
     dir: PathBuf,
     layout: Layout,
+    room: Room,
 }
 
 impl Staging {
     /// Makes the directory.
-    pub fn create(layout: &Layout, number: u64) -> Result<Self, StoreError> {
+    pub fn create(layout: &Layout, room: &Room, number: u64) -> Result<Self, StoreError> {
         let staging = Self {
             dir: layout.staging().join(number.to_string()),
             layout: layout.clone(),
+            room: room.clone(),
         };
         for dir in [
             staging.dir.clone(),
@@ -101,7 +104,11 @@ impl Staging {
         let mut sink = ObjectWriter::new(&objects, &exists);
         let out = File::create(self.layer(diff_id)).map_err(LayerError::Store)?;
         let tar = decoder(counted).map_err(LayerError::Store)?;
-        ingest_layer(tar, diff_id, limits, &mut sink, BufWriter::new(out))
+        let mut refused = None;
+        let tar = Watched::new(tar, &self.room, &mut refused);
+        let ingested = ingest_layer(tar, diff_id, limits, &mut sink, BufWriter::new(out));
+        // The stream's error when room ran out is ours to name.
+        refused.map_or(ingested, |refused| Err(LayerError::NoRoom(refused)))
     }
 
     /// Notes which image this pull makes.
