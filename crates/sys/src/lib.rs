@@ -15,6 +15,7 @@ pub mod ext4;
 pub mod mount_attr;
 pub mod netlink;
 pub mod packet;
+pub mod partition_table;
 pub mod passed_fds;
 pub mod pidfd_signal;
 pub mod project_quota;

@@ -10,7 +10,7 @@ use keelson_image_layout::{Part, facts};
 
 use super::boot_option::pci_path_of_device;
 use super::efi::Loader;
-use super::gpt::{Header, SECTOR, Table};
+use super::gpt::{Header, SECTOR, Table, primary_of};
 
 /// Block devices that are no disks of their own.
 const NOT_DISKS: [&str; 6] = ["loop", "ram", "zram", "dm-", "sr", "fd"];
@@ -89,6 +89,24 @@ fn candidate(sys: &Path, dev: &Path, name: String) -> Option<Candidate> {
         table,
         sectors,
     })
+}
+
+/// Makes a damaged primary table again from the backup, flushed and read back. A disk whose primary is sound is not
+/// written. Whether it was.
+///
+/// # Errors
+/// The kernel's answer, or that the backup cannot be used; the backup itself is never touched.
+pub fn restore_primary(disk: &File, sectors: u64) -> io::Result<bool> {
+    let unusable = || io::Error::new(io::ErrorKind::InvalidData, "the backup table cannot be used");
+    let table = read_table(disk, sectors).ok_or_else(unusable)?;
+    if !table.is_backup() {
+        return Ok(false);
+    }
+    for write in primary_of(&table).ok_or_else(unusable)? {
+        disk.write_all_at(&write.bytes, write.at)?;
+    }
+    disk.sync_all()?;
+    read_table_at(disk, 1).map(|_| true).ok_or_else(unusable)
 }
 
 /// The primary table, or the backup in the last sector if the primary is damaged.

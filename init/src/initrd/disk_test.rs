@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::initrd::gpt::renew;
+use crate::initrd::gpt::renew::tests::image_file;
 
 /// An image's table with every identity made from `seed`.
 fn disk(name: &str, seed: u128, pci_path: &[(u8, u8)]) -> Candidate {
@@ -91,4 +92,51 @@ fn nodes_are_found_by_partition_number_not_by_name() {
     let nodes = Nodes::find(&sys, &dev, "nvme0n1").unwrap();
     assert_eq!(nodes.part(Part::RootB), dev.join("nvme0n1p5"));
     assert_eq!(nodes.facts().slot_state, dev.join("nvme0n1p2").display().to_string());
+}
+
+/// All that a table occupies: the sectors before the first partition and behind the last.
+fn tables(disk: &File, sectors: u64) -> (Vec<u8>, Vec<u8>) {
+    let read = |at: u64, count: usize| {
+        let mut bytes = vec![0; count * 512];
+        disk.read_exact_at(&mut bytes, at * SECTOR).unwrap();
+        bytes
+    };
+    (read(0, 34), read(sectors - 33, 33))
+}
+
+#[test]
+fn a_damaged_primary_is_restored_to_the_byte_and_a_sound_one_is_left_alone() {
+    let last = image_file().1 - 1;
+    let table: [(&str, &[u64], bool); 5] = [
+        ("nothing", &[], false),
+        ("primary header", &[1], true),
+        ("primary entries", &[2], true),
+        ("all of the primary", &[1, 2, 33], true),
+        ("backup", &[last], false),
+    ];
+    for (damaged, at, restored) in table {
+        let (disk, sectors) = image_file();
+        let original = tables(&disk, sectors);
+        for sector in at {
+            disk.write_all_at(&[0x5a; 512], sector * SECTOR).unwrap();
+        }
+        let backup = tables(&disk, sectors).1;
+        assert_eq!(restore_primary(&disk, sectors).unwrap(), restored, "{damaged}");
+        assert!(tables(&disk, sectors) == (original.0, backup), "{damaged}");
+        let table = read_table(&disk, sectors).unwrap();
+        assert!(table.is_keelson() && !table.is_backup(), "{damaged}");
+        assert!(renew(&table, sectors, Uuid::nil).is_some(), "{damaged}");
+        assert!(!restore_primary(&disk, sectors).unwrap(), "{damaged}: again");
+    }
+}
+
+#[test]
+fn without_a_sound_table_nothing_is_written() {
+    let (disk, sectors) = image_file();
+    for sector in [2, sectors - 2] {
+        disk.write_all_at(&[0x5a; 512], sector * SECTOR).unwrap();
+    }
+    let before = tables(&disk, sectors);
+    restore_primary(&disk, sectors).unwrap_err();
+    assert!(tables(&disk, sectors) == before);
 }

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use keelson_image_layout::verity::VerityParams;
@@ -159,18 +160,19 @@ fn number(node: &Path) -> Result<String, RootError> {
     ))
 }
 
-/// The slot whose hash tree has this root hash at its top, for a machine whose loader says nothing.
+/// The slot whose hash tree has this root hash at its top, for a machine whose loader says nothing. `tree` gives the
+/// byte of `disk` at which the slot's tree begins.
 #[must_use]
-pub fn slot_of_tree(params: &VerityParams, tree: impl Fn(Slot) -> PathBuf) -> Option<Slot> {
-    Slot::ALL
-        .into_iter()
-        .find(|slot| top_of_tree(&tree(*slot), &params.salt) == Some(params.root_hash))
+pub fn slot_of_tree(params: &VerityParams, disk: &Path, tree: impl Fn(Slot) -> Option<u64>) -> Option<Slot> {
+    let disk = File::open(disk).ok()?;
+    let top = |slot| top_of_tree(&disk, tree(slot)?, &params.salt);
+    Slot::ALL.into_iter().find(|slot| top(*slot) == Some(params.root_hash))
 }
 
 /// The root hash a tree stands for: the hash of salt and its first block.
-fn top_of_tree(tree: &Path, salt: &RootHash) -> Option<RootHash> {
+fn top_of_tree(disk: &File, at: u64, salt: &RootHash) -> Option<RootHash> {
     let mut block = [0; keelson_image_layout::verity::BLOCK];
-    File::open(tree).and_then(|mut file| file.read_exact(&mut block)).ok()?;
+    disk.read_exact_at(&mut block, at).ok()?;
     let digest = Sha256::new().chain_update(salt.0).chain_update(block).finalize();
     Some(RootHash(digest.into()))
 }
@@ -181,27 +183,28 @@ mod tests {
 
     #[test]
     fn the_slot_is_known_by_the_top_of_its_tree() {
-        let directory = tempfile::tempdir().unwrap();
-        let tree = |slot: Slot| directory.path().join(slot.to_string());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let tree = |slot: Slot| Some(if slot == Slot::A { 4096 } else { 65536 });
         for (slot, byte) in [(Slot::A, 1), (Slot::B, 2)] {
-            fs::write(tree(slot), [byte; 8192]).unwrap();
+            file.as_file().write_all_at(&[byte; 8192], tree(slot).unwrap()).unwrap();
         }
         let salt = RootHash([9; 32]);
         for slot in Slot::ALL {
             let params = VerityParams {
-                root_hash: top_of_tree(&tree(slot), &salt).unwrap(),
+                root_hash: top_of_tree(file.as_file(), tree(slot).unwrap(), &salt).unwrap(),
                 salt,
                 data_blocks: 1,
             };
-            assert_eq!(slot_of_tree(&params, tree), Some(slot));
+            assert_eq!(slot_of_tree(&params, file.path(), tree), Some(slot));
         }
         let other = VerityParams {
             root_hash: RootHash([0; 32]),
             salt,
             data_blocks: 1,
         };
-        assert_eq!(slot_of_tree(&other, tree), None);
-        assert_eq!(slot_of_tree(&other, |_| PathBuf::from("/nonexistent")), None);
+        assert_eq!(slot_of_tree(&other, file.path(), tree), None);
+        assert_eq!(slot_of_tree(&other, file.path(), |_| None), None);
+        assert_eq!(slot_of_tree(&other, Path::new("/nonexistent"), tree), None);
     }
 
     #[test]

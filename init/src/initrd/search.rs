@@ -1,15 +1,18 @@
 //! Waiting for the system disk: devices appear when their drivers are loaded and their buses answer, so the search is
 //! repeated at each of the kernel's events until its deadline.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use keelson_image_layout::{Release, Slot};
+use keelson_sys::partition_table;
 
-use super::disk::{Candidate, Choice, Nodes, candidates, choose};
+use super::disk::{Candidate, Choice, Nodes, candidates, choose, restore_primary};
 use super::drivers::Drivers;
 use super::efi::Loader;
+use super::gpt::SECTOR;
 use super::uevent::Events;
 use super::watchdog::Guard;
 use super::{deadline, root};
@@ -55,26 +58,47 @@ pub fn find(drivers: &mut Drivers, loader: &Loader, release: &Release, guard: &m
 }
 
 fn look(disks: &[Candidate], loader: &Loader, release: &Release) -> Option<System> {
-    let with_nodes = |disk: &Candidate| Nodes::find(Path::new(SYS), Path::new(DEV), &disk.name).ok();
-    let by_tree = |nodes: &Nodes| root::slot_of_tree(&release.verity, |slot| nodes.part(slot.verity()).to_owned());
-    let system = |disk: &Candidate| {
-        let nodes = with_nodes(disk)?;
-        let slot = loader.slot().or_else(|| by_tree(&nodes))?;
-        Some(System {
-            disk: disk.clone(),
-            nodes,
-            slot,
+    let by_tree = |disk: &Candidate| {
+        root::slot_of_tree(&release.verity, &Path::new(DEV).join(&disk.name), |slot| {
+            disk.table.partition(slot.verity().number())?.first.checked_mul(SECTOR)
         })
+    };
+    let system = |disk: &Candidate| {
+        let slot = loader.slot().or_else(|| by_tree(disk))?;
+        let disk = with_primary(disk)?;
+        let nodes = Nodes::find(Path::new(SYS), Path::new(DEV), &disk.name).ok()?;
+        Some(System { disk, nodes, slot })
     };
     match choose(disks, loader) {
         Choice::Found(disk) => system(disk),
         Choice::Absent => None,
         // Without the loader's word a disk must prove by its hash tree that it is ours.
-        Choice::Unknown => disks
-            .iter()
-            .find(|disk| with_nodes(disk).is_some_and(|nodes| by_tree(&nodes).is_some()))
-            .and_then(system),
+        Choice::Unknown => disks.iter().filter(|disk| by_tree(disk).is_some()).find_map(system),
     }
+}
+
+/// The chosen disk with a sound primary table: restored if need be, since the kernel shows no partitions without it
+/// and no later step may write the backup while it is the only good copy.
+fn with_primary(disk: &Candidate) -> Option<Candidate> {
+    if !disk.table.is_backup() {
+        return Some(disk.clone());
+    }
+    if let Err(error) = restore(disk) {
+        log::error!(disk = disk.name.as_str(), error:% = error; "damaged partition table cannot be restored");
+    }
+    let again = candidates(Path::new(SYS), Path::new(DEV));
+    again
+        .into_iter()
+        .find(|found| found.name == disk.name && !found.table.is_backup())
+}
+
+fn restore(disk: &Candidate) -> std::io::Result<()> {
+    let whole = Path::new(DEV).join(&disk.name);
+    let whole = File::options().read(true).write(true).open(whole)?;
+    if restore_primary(&whole, disk.sectors)? {
+        log::warn!(disk = disk.name.as_str(); "damaged partition table was restored from its backup");
+    }
+    partition_table::read_again(&whole)
 }
 
 fn absence(disks: &[Candidate], loader: &Loader) -> String {

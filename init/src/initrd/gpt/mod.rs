@@ -5,9 +5,11 @@
 
 pub mod crc;
 pub mod renew;
+pub mod restore;
 pub mod table;
 
 pub use renew::{Renewed, renew};
+pub use restore::primary_of;
 pub use table::{Entry, Header, Table, TableError};
 
 /// Bytes per logical sector; a disk with larger ones carries no table of ours.

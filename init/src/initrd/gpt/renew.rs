@@ -2,7 +2,8 @@
 //! the disk.
 //!
 //! The backup is written and flushed before the primary is touched. A cut before that leaves the old table; a cut
-//! within the primary leaves a primary whose checksum is wrong, and firmware and we take the backup at the disk's end.
+//! within the primary leaves a primary whose checksum is wrong, and firmware and we restore it from the backup at the
+//! disk's end. So a table that comes from the backup is restored first and is not renewed.
 
 use keelson_image_layout::Part;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use super::crc::crc32;
 use super::table::{HEADER_BYTES, ID_AT, LAST_AT, Table, header_crc};
 
 /// Sector of the primary header, and of the array behind it.
-const PRIMARY: u64 = 1;
+pub(super) const PRIMARY: u64 = 1;
 const PRIMARY_ENTRIES: u64 = 2;
 
 /// One write at a byte offset of the disk.
@@ -36,7 +37,7 @@ pub struct Renewed {
 }
 
 /// Makes the new table for a disk of `disk_sectors` sectors. `ids` gives an identity for the disk and one for each
-/// partition. `None` if the disk is too small for its own table.
+/// partition. `None` if the disk is too small for its own table, or if `table` is the backup: it is the only good copy.
 #[must_use]
 pub fn renew(table: &Table, disk_sectors: u64, mut ids: impl FnMut() -> Uuid) -> Option<Renewed> {
     let array_sectors = table.header.array_bytes().div_ceil(SECTOR);
@@ -44,7 +45,7 @@ pub fn renew(table: &Table, disk_sectors: u64, mut ids: impl FnMut() -> Uuid) ->
     let backup_entries = backup_at.checked_sub(array_sectors)?;
     let last_usable = backup_entries.checked_sub(1)?;
     let state = table.partition(Part::State.number())?;
-    if last_usable < state.last || table.header.entries_at == 0 {
+    if table.is_backup() || last_usable < state.last || table.header.entries_at == 0 {
         return None;
     }
     let disk_id = ids();
@@ -76,7 +77,7 @@ pub fn renew(table: &Table, disk_sectors: u64, mut ids: impl FnMut() -> Uuid) ->
     })
 }
 
-struct Place {
+pub(super) struct Place {
     here: u64,
     other: u64,
     entries_at: u64,
@@ -85,8 +86,24 @@ struct Place {
 }
 
 impl Place {
+    /// Where a primary goes whose backup lies at `other`.
+    pub(super) fn primary(other: u64, last_usable: u64, disk_id: Uuid) -> Place {
+        Place {
+            here: PRIMARY,
+            other,
+            entries_at: PRIMARY_ENTRIES,
+            last_usable,
+            disk_id,
+        }
+    }
+
+    /// First sector behind the array of entries.
+    pub(super) fn end_of(&self, table: &Table) -> Option<u64> {
+        self.entries_at.checked_add(table.header.array_bytes().div_ceil(SECTOR))
+    }
+
     /// Entries first, then the header that names them.
-    fn writes(&self, table: &Table, entries: &[u8]) -> Option<Vec<Write>> {
+    pub(super) fn writes(&self, table: &Table, entries: &[u8]) -> Option<Vec<Write>> {
         let mut header = table.header.raw;
         put(&mut header, 12, &(HEADER_BYTES as u32).to_le_bytes())?;
         put(&mut header, 24, &self.here.to_le_bytes())?;

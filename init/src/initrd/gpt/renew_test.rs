@@ -57,6 +57,7 @@ fn image() -> (Disk, u64) {
     let sectors = Part::State.start() / 512 + STATE_SECTORS + 33;
     let mut raw = [0; HEADER_BYTES];
     raw[..8].copy_from_slice(b"EFI PART");
+    put(&mut raw, 40, &34u64.to_le_bytes()).unwrap();
     put(&mut raw, 80, &128u32.to_le_bytes()).unwrap();
     put(&mut raw, 84, &128u32.to_le_bytes()).unwrap();
     let header = Header {
@@ -95,6 +96,18 @@ fn image() -> (Disk, u64) {
 pub(crate) fn image_table() -> (Table, u64) {
     let (disk, sectors) = image();
     (disk.table().unwrap(), sectors)
+}
+
+/// The image's disk as a sparse file, and its sectors.
+pub(crate) fn image_file() -> (std::fs::File, u64) {
+    use std::os::unix::fs::FileExt;
+    let (disk, sectors) = image();
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(sectors * 512).unwrap();
+    for (at, bytes) in &disk.bytes {
+        file.write_all_at(bytes, at * 512).unwrap();
+    }
+    (file, sectors)
 }
 
 /// The table that a primary's writes make.
@@ -162,6 +175,13 @@ fn a_disk_smaller_than_its_table_is_left_alone() {
     assert_eq!(renew(&table, sectors - 1, counter()), None);
     assert_eq!(renew(&table, 3, counter()), None);
     assert!(renew(&table, sectors, counter()).is_some());
+}
+
+#[test]
+fn the_backup_is_not_renewed_while_it_is_the_only_good_copy() {
+    let (disk, sectors) = image();
+    let backup = disk.table_at(sectors - 1).unwrap();
+    assert_eq!(renew(&backup, sectors, counter()), None);
 }
 
 #[test]

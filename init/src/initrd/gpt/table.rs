@@ -143,6 +143,11 @@ impl Header {
         Ok(header)
     }
 
+    /// The disk's identity.
+    pub(super) fn disk_id(&self) -> Option<Uuid> {
+        guid(&self.raw, 56)
+    }
+
     /// Bytes of the array of entries.
     #[must_use]
     pub fn array_bytes(&self) -> u64 {
@@ -186,6 +191,12 @@ impl Table {
             last: number64(bytes, LAST_AT)?,
         };
         (!entry.type_guid.is_nil()).then_some(entry)
+    }
+
+    /// Whether this is the copy at the end of the disk.
+    #[must_use]
+    pub fn is_backup(&self) -> bool {
+        self.header.here != 1
     }
 
     /// Whether this is a system disk of ours: all seven partitions, each of its type.

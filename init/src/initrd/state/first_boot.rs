@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use keelson_image_layout::Part;
 use keelson_sys::{block, ext4};
 use rustix::fs::{ext4_ioc_resize_fs, statvfs};
@@ -37,6 +37,8 @@ pub fn run(nodes: &Nodes, disk: &Candidate, state: &Path) -> Result<()> {
 
 /// Writes the new table and tells the kernel the new length of the state partition, in bytes.
 fn renew_table(nodes: &Nodes, disk: &Candidate) -> Result<u64> {
+    // `search` restores it before anything else; the backup alone must not be written.
+    ensure!(!disk.table.is_backup(), "the primary table of {} is damaged", disk.name);
     let mut failed = None;
     let ids = || {
         random_uuid().unwrap_or_else(|error| {
