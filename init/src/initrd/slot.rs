@@ -7,8 +7,8 @@ use std::path::Path;
 
 use keelson_image_layout::slot_state::Found;
 use keelson_image_layout::slot_state::boot::{self, Attempt, Boot};
-use keelson_image_layout::{Part, Reason, Slot, SlotState, State};
-use keelson_slot_store::{Esp, Plan, RecordStore};
+use keelson_image_layout::{Part, Reason, Slot, SlotRecord, SlotState, State};
+use keelson_slot_store::{Esp, EspError, Plan, RecordStore, plan_entry};
 
 use super::disk::Nodes;
 use super::trace::Failure;
@@ -82,7 +82,8 @@ fn carry_out(
     }
 }
 
-/// Records that the root of the slot could not be opened.
+/// Records that the root of the slot could not be opened. Without a record that can be changed, the loader's own is
+/// all there is: the entry goes behind that of the other slot, or the loader would choose it for ever.
 pub fn root_failed(nodes: &Nodes, slot: Slot, reason: Reason) {
     let recorded = RecordStore::open(nodes.part(Part::SlotState))
         .and_then(|store| store.change(|state| Some(boot::root_failed(state, slot, reason))));
@@ -91,8 +92,27 @@ pub fn root_failed(nodes: &Nodes, slot: Slot, reason: Reason) {
             demote(nodes.part(Part::Esp), slot, &next);
         }
         Ok(_) => {}
-        Err(error) => log::error!(error:% = crate::chain(&error); "damage of a slot could not be recorded"),
+        Err(error) => {
+            log::error!(error:% = crate::chain(&error); "damage of a slot could not be recorded");
+            match Esp::mount(nodes.part(Part::Esp)).and_then(|esp| demote_unrecorded(&esp, slot)) {
+                Ok(done) => log::warn!(slot:% = slot, done:? = done; "boot entry of a slot that cannot be opened"),
+                Err(error) => log::error!(error:% = crate::chain(&error); "boot entry could not be renamed"),
+            }
+        }
     }
+}
+
+/// Gives the slot's entry its bad name if the other slot has an entry; `None` if it has not.
+fn demote_unrecorded(esp: &Esp, slot: Slot) -> Result<Option<Plan>, EspError> {
+    let bad = SlotRecord {
+        state: State::Bad,
+        ..SlotRecord::EMPTY
+    };
+    let other = plan_entry(&esp.names()?, slot.other(), &bad);
+    if other == Plan::Missing {
+        return Ok(None);
+    }
+    esp.align(slot, &bad).map(Some)
 }
 
 fn write_logged(store: &RecordStore, state: &SlotState, copy: usize) {

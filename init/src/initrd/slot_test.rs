@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use keelson_image_layout::RootHash;
 use keelson_image_layout::slot_state::boot::{Choice, Trace};
-use keelson_image_layout::{RootHash, SlotRecord};
 
 use super::*;
 
@@ -113,4 +113,27 @@ fn damage_is_recorded_against_the_slot() {
         (State::Bad, Reason::Corruption)
     );
     assert_eq!(state.slot(Slot::B).state, State::Trial);
+}
+
+#[test]
+fn without_a_record_the_entry_goes_behind_that_of_the_other_slot() {
+    let table: [(&[&str], &[&str]); 6] = [
+        (&["ka.efi", "kb.efi"], &["ka+0-3.efi", "kb.efi"]),
+        (&["ka+2-1.efi", "kb+3-0.efi"], &["ka+0-3.efi", "kb+3-0.efi"]),
+        (&["ka+0-3.efi", "kb.efi"], &["ka+0-3.efi", "kb.efi"]),
+        (&["ka.efi"], &["ka.efi"]),
+        (&["kb.efi"], &["kb.efi"]),
+        (&["ka.efi", "other.efi"], &["ka.efi", "other.efi"]),
+    ];
+    for (before, after) in table {
+        let directory = tempfile::tempdir().unwrap();
+        let entries = directory.path().join("EFI/Linux");
+        fs::create_dir_all(&entries).unwrap();
+        for name in before {
+            fs::write(entries.join(name), name).unwrap();
+        }
+        let esp = Esp::at(directory.path()).unwrap();
+        demote_unrecorded(&esp, Slot::A).unwrap();
+        assert_eq!(esp.names().unwrap(), after, "{before:?}");
+    }
 }
