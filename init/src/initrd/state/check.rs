@@ -96,19 +96,16 @@ fn mount_for_writing(device: &Path, target: &Path) -> io::Result<()> {
     mount_ext4(device, target, FLAGS, with_quota).or_else(|_| mount_ext4(device, target, FLAGS, plain))
 }
 
-/// Without replaying the journal if it cannot be replayed.
+/// Without replaying the journal: the kernel would write, even for a mount that only reads.
 fn mount_for_reading(device: &Path, target: &Path) -> io::Result<()> {
     let flags = FLAGS | MountFlags::RDONLY;
-    mount_ext4(device, target, flags, "errors=continue")
-        .or_else(|_| mount_ext4(device, target, flags, "errors=continue,noload"))
-        .and_then(|()| {
-            // A root directory that cannot be read is no state at all.
-            let readable = fs::read_dir(target).map(drop);
-            if readable.is_err() {
-                let _ = unmount(target, UnmountFlags::DETACH);
-            }
-            readable
-        })
+    mount_ext4(device, target, flags, "errors=continue,noload")?;
+    // A root directory that cannot be read is no state at all.
+    let readable = fs::read_dir(target).map(drop);
+    if readable.is_err() {
+        let _ = unmount(target, UnmountFlags::DETACH);
+    }
+    readable
 }
 
 fn mount_ext4(device: &Path, target: &Path, flags: MountFlags, options: &str) -> io::Result<()> {
