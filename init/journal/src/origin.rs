@@ -27,11 +27,10 @@ pub struct Place {
 /// Reads `/proc/PID/cgroup` (cgroups(7)): `0::/system/netd`, `0::/containers/ID/…`.
 #[must_use]
 pub fn parse_cgroup(text: &str) -> Place {
-    let path = text
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .unwrap_or_default();
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let mut parts = unified(text)
+        .unwrap_or_default()
+        .split('/')
+        .filter(|part| !part.is_empty());
     match (parts.next(), parts.next()) {
         (Some("system"), Some(unit)) => Place {
             unit: Some(unit.to_owned()),
@@ -43,6 +42,12 @@ pub fn parse_cgroup(text: &str) -> Place {
         },
         _ => Place::default(),
     }
+}
+
+/// The path in the unified hierarchy that a `/proc/PID/cgroup` names.
+#[must_use]
+pub fn unified(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
 /// Where a process runs; nothing if it is gone.

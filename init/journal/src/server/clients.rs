@@ -89,13 +89,15 @@ impl Client {
             match rustix::io::read(&self.socket, &mut buffer) {
                 // Half-closed after its question: it still reads.
                 Ok(0) => return self.answer.as_ref().is_some_and(|answer| !answer.query.follow),
+                // Whoever was answered has nothing more to say: it is not kept.
+                Ok(_) if self.answer.is_some() || self.done => return true,
                 Ok(count) => self.request.extend(buffer.get(..count).unwrap_or_default()),
                 Err(rustix::io::Errno::AGAIN) => return true,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(_) => return false,
             }
-            if self.answer.is_some() || self.request.len() > query::LINE_BYTES {
-                return self.answer.is_some();
+            if self.request.len() > query::LINE_BYTES {
+                return false;
             }
             if let Some(end) = self.request.iter().position(|byte| *byte == b'\n') {
                 match query::parse(self.request.get(..end).unwrap_or_default()) {

@@ -3,7 +3,11 @@
 
 mod clients;
 mod clock;
+mod datagrams;
+mod peer;
 mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,20 +20,21 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{Timespec, epoll};
 
 use crate::entry::Fields;
+use crate::kernel;
 use crate::origin::{self, Place, Sender};
 use crate::rate::{Rates, Verdict};
 use crate::store::{Stamp, Store};
 use crate::stream::Stream;
-use crate::{kernel, native, syslog};
 use clients::Clients;
-use receive::{Received, receive};
 
 /// Longest time an entry of ordinary severity may stay in memory only.
 const SYNC_DELAY: Duration = Duration::from_secs(10);
-/// Severity from which an entry is brought to the medium at once (critical and worse).
+/// Severity from which an entry is brought to the medium by the end of its turn (critical and worse).
 const SYNC_NOW: u8 = 2;
-/// Messages taken from one socket per turn, so that no sender keeps the others waiting.
+/// Messages taken from one socket and lines from one stream per turn, so that no sender keeps the others waiting.
 const TURN: usize = 256;
+/// Bytes read from a stream at a time; each may be a line.
+const STREAM_BYTES: usize = 4 << 10;
 /// Most records of the kernel that are held to be written together; more would only cost memory.
 const TOGETHER: usize = 32;
 /// Connections of services at a time.
@@ -208,29 +213,6 @@ impl Server {
         }
     }
 
-    fn native(&mut self) {
-        for Received { data, sender } in received(self.sockets.native.as_ref()) {
-            let Ok(mut fields) = native::parse(&data) else {
-                self.lost += 1;
-                continue;
-            };
-            // An empty datagram is a client's question whether the journal is there.
-            if fields.is_empty() {
-                continue;
-            }
-            fields.push("_TRANSPORT", "journal");
-            self.accept(fields, sender, None);
-        }
-    }
-
-    fn syslog(&mut self) {
-        for Received { data, sender } in received(self.sockets.syslog.as_ref()) {
-            let mut fields = syslog::parse(&data);
-            fields.push("_TRANSPORT", "syslog");
-            self.accept(fields, sender, None);
-        }
-    }
-
     fn kernel(&mut self) {
         let last = self.store.last_kernel_record();
         let mut buffer = vec![0; 8192];
@@ -256,7 +238,10 @@ impl Server {
     }
 
     fn accept_stream(&mut self) {
-        while let Some(socket) = accept(self.sockets.stdout.as_ref()) {
+        for _ in 0..TURN {
+            let Some(socket) = accept(self.sockets.stdout.as_ref()) else {
+                return;
+            };
             let Ok(peer) = rustix::net::sockopt::socket_peercred(&socket) else {
                 continue;
             };
@@ -287,8 +272,10 @@ impl Server {
     }
 
     fn read_stream(&mut self, token: u64) {
-        let mut buffer = [0; 16 << 10];
-        for _ in 0..16 {
+        let mut buffer = [0; STREAM_BYTES];
+        let (mut reads, mut lines) = (0, 0);
+        while reads < 16 && lines < TURN {
+            reads += 1;
             let Some(connection) = self.streams.get_mut(&token) else {
                 return;
             };
@@ -310,6 +297,7 @@ impl Server {
                 },
                 _ => place,
             };
+            lines += entries.len();
             for fields in entries {
                 self.accept(fields, Some(sender), Some(&place));
             }
@@ -321,11 +309,11 @@ impl Server {
     }
 
     fn accept_query(&mut self) {
-        while let Some(socket) = accept(self.sockets.query.as_ref()) {
-            // A container's root is uid 0 too: what counts is where the caller runs.
-            let peer = rustix::net::sockopt::socket_peercred(&socket).ok();
-            let pid = peer.and_then(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()).ok());
-            if pid.is_none_or(|pid| origin::place_of(pid).container.is_some()) {
+        for _ in 0..TURN {
+            let Some(socket) = accept(self.sockets.query.as_ref()) else {
+                return;
+            };
+            if !peer::may_read(&socket) {
                 continue;
             }
             let token = self.token();
@@ -346,15 +334,15 @@ impl Server {
             (None, Some(sender)) => origin::place_of(sender.pid),
             (None, None) => Place::default(),
         };
+        let source = found.unit.as_deref().or(found.container.as_deref()).unwrap_or("other");
+        let stamp = clock::now();
+        match self.rates.judge(source, Duration::from_micros(stamp.monotonic)) {
+            Verdict::Keep => {}
+            Verdict::KeepAfter(dropped) => self.append(suppressed(source, dropped), stamp),
+            Verdict::Drop => return,
+        }
         if let Some(sender) = sender {
             origin::describe(&mut fields, sender, &found);
-        }
-        let source = found.unit.or(found.container).unwrap_or_else(|| "other".to_owned());
-        let stamp = clock::now();
-        match self.rates.judge(&source, Duration::from_micros(stamp.monotonic)) {
-            Verdict::Keep => {}
-            Verdict::KeepAfter(dropped) => self.append(suppressed(&source, dropped), stamp),
-            Verdict::Drop => return,
         }
         self.append(fields, stamp);
     }
@@ -379,11 +367,9 @@ impl Server {
             keelson_notify::status(&format!("{} entries lost: the store cannot be written", self.lost));
             return;
         }
-        if urgent {
-            self.sync();
-        } else {
-            self.sync_due.get_or_insert_with(|| Instant::now() + SYNC_DELAY);
-        }
+        // Urgent ones are synced once, at the end of the turn: a sender does not choose how often the medium is waited for.
+        let due = Instant::now() + if urgent { Duration::ZERO } else { SYNC_DELAY };
+        self.sync_due = Some(self.sync_due.map_or(due, |other| other.min(due)));
     }
 
     fn sync(&mut self) {
@@ -412,11 +398,6 @@ fn suppressed(source: &str, dropped: u32) -> Fields {
     ]
     .into_iter()
     .collect()
-}
-
-fn received(socket: Option<&OwnedFd>) -> Vec<Received> {
-    let Some(socket) = socket else { return Vec::new() };
-    std::iter::from_fn(|| receive(socket)).take(TURN).flatten().collect()
 }
 
 fn accept(listener: Option<&OwnedFd>) -> Option<UnixStream> {

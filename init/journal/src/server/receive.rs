@@ -12,7 +12,7 @@ use crate::entry::ENTRY_BYTES;
 use crate::origin::Sender;
 
 /// Largest datagram; what is larger comes as a memory file.
-const DATAGRAM_BYTES: usize = 256 << 10;
+pub const DATAGRAM_BYTES: usize = 256 << 10;
 
 /// One message.
 #[derive(Debug)]
@@ -23,13 +23,13 @@ pub struct Received {
     pub sender: Option<Sender>,
 }
 
-/// Takes one datagram; `None` if none waits, `Some(None)` if one came that is not to be used.
-pub fn receive(socket: &OwnedFd) -> Option<Option<Received>> {
-    let mut data = vec![0; DATAGRAM_BYTES];
+/// Takes one datagram by way of a buffer of [`DATAGRAM_BYTES`]; `None` if none waits, `Some(None)` if one came that is
+/// not to be used.
+pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<Option<Received>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8), ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let message = recvmsg(socket, &mut [IoSliceMut::new(&mut data)], &mut control, flags).ok()?;
+    let message = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags).ok()?;
     let (mut files, mut sender) = (Vec::new(), None);
     for part in control.drain() {
         match part {
@@ -48,7 +48,8 @@ pub fn receive(socket: &OwnedFd) -> Option<Option<Received>> {
     if message.flags.contains(ReturnFlags::TRUNC) {
         return Some(None);
     }
-    data.truncate(message.bytes);
+    // Exactly its bytes, not a buffer for the largest.
+    let data = buffer.get(..message.bytes)?.to_vec();
     let data = match (files.pop(), files.is_empty()) {
         (None, _) => Some(data),
         // Bytes and a file, or several files, are no message of the protocol.
