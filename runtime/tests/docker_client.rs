@@ -187,6 +187,28 @@ fn privileged_a_killed_daemon_finds_its_containers() {
 }
 
 #[test]
+fn privileged_a_stop_goes_on_when_the_daemon_dies() {
+    let machine = machine();
+    let image = machine.image();
+    machine.docker_ok(&["pull", &image]);
+    let run = ["run", "-d", "--stop-timeout", "1", "--entrypoint", "stubborn", "--name"];
+    let id = machine.docker_ok(&[&run[..], &["deaf", &image]].concat());
+    machine.docker_ok(&[&run[..], &["reloaded", &image]].concat());
+    machine.docker_ok(&["kill", "-s", "HUP", "reloaded"]);
+    let mut stop = machine.docker_spawn(&["stop", "-t", "60", "deaf"]);
+    let record = machine.path("state/containers").join(id).join("record.json");
+    wait_for("the stop", || {
+        let text = std::fs::read_to_string(&record).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (state["state"]["stopping"] == true).then_some(())
+    });
+    machine.kill_and_start();
+    stop.wait().unwrap();
+    machine.wait_until("deaf", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
+    assert_eq!(machine.inspect("reloaded", "{{.State.Status}}"), "running");
+}
+
+#[test]
 fn privileged_declared_containers_are_kept() {
     let machine = machine();
     let declare = |command: &str| {

@@ -79,6 +79,9 @@ pub struct ContainerState {
     pub phase: Phase,
     /// What was asked for last.
     pub wish: Wish,
+    /// Its end was asked for and has not come: an engine that finds it running asks again. The wish
+    /// alone does not say so, since a signal sent by hand makes it [`Wish::Stop`] too.
+    pub stopping: bool,
     /// Process id on the host while running.
     pub pid: Option<u32>,
     /// Exit code of the last run, as Docker counts (137 for a kill).
@@ -248,6 +251,7 @@ impl ContainerState {
     fn begin_launch(&mut self) {
         self.phase = Phase::Starting;
         self.wish = Wish::Run;
+        self.stopping = false;
         self.error.clear();
         self.oom_killed = false;
     }
@@ -303,6 +307,7 @@ impl ContainerState {
     fn ended(&mut self, policy: RestartPolicy, ending: &Ending) -> Vec<Effect> {
         let ran = self.ran(ending.at);
         self.pid = None;
+        self.stopping = false;
         self.exit_code = ending.code;
         self.oom_killed = ending.oom_killed;
         self.finished_at = Some(ending.at);
@@ -335,10 +340,12 @@ impl ContainerState {
         match self.phase {
             Phase::Running => {
                 self.wish = Wish::Stop;
+                self.stopping = true;
                 Ok(vec![Effect::Terminate])
             }
             Phase::Starting => {
                 self.wish = Wish::Stop;
+                self.stopping = true;
                 Ok(vec![])
             }
             Phase::Restarting => {
@@ -354,6 +361,7 @@ impl ContainerState {
     fn restart(&mut self) -> Result<Vec<Effect>, Refusal> {
         if self.phase == Phase::Running {
             self.wish = Wish::RunAgain;
+            self.stopping = true;
             self.restart_count = 0;
             return Ok(vec![Effect::Terminate]);
         }

@@ -52,6 +52,24 @@ fn a_container_stopped_by_hand_stays_stopped() {
 }
 
 #[test]
+fn only_a_stop_asks_again_after_the_engines_end() {
+    let (start, first) = (Event::Start, launched());
+    for (event, stopping) in [
+        (Event::Stop, true),
+        (Event::Restart, true),
+        (Event::KilledByHand, false),
+    ] {
+        let (state, _) = walk(RestartPolicy::Always, &[start.clone(), first.clone(), event.clone()]);
+        assert_eq!(state.stopping, stopping, "{event:?}");
+        let (state, _) = walk(
+            RestartPolicy::Always,
+            &[start.clone(), first.clone(), event, ended(0, 5)],
+        );
+        assert!(!state.stopping);
+    }
+}
+
+#[test]
 fn a_stop_during_the_delay_ends_it() {
     let events = [Event::Start, launched(), ended(1, 1), Event::Stop];
     let (state, effects) = walk(RestartPolicy::Always, &events);

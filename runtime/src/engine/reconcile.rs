@@ -141,9 +141,9 @@ impl Owner {
                 entry.record.state.phase = Phase::Running;
                 entry.record.state.pid = Some(pid);
                 entry.record.state.started_at = Some(at);
-                let wish = entry.record.state.wish;
+                let stopping = entry.record.state.stopping;
                 self.watch(&id);
-                if matches!(wish, Wish::Stop | Wish::RunAgain) {
+                if stopping {
                     self.terminate(&id);
                 }
             }
@@ -170,6 +170,7 @@ impl Owner {
         };
         state.phase = Phase::Exited;
         state.pid = None;
+        state.stopping = false;
         state.exit_code = ending.code;
         state.finished_at = Some(ending.at);
         self.save(id);
