@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::create::parse_create;
+use super::images::check_platform;
 use super::query::{Filters, Query, glob_matches, name_matches};
 use super::reply::{Reply, empty, json_reply, ok, reply, stream};
 use super::route::ContainerVerb;
@@ -19,6 +20,7 @@ use crate::engine::signal::{KILL, parse_signal};
 impl App {
     /// `POST /containers/create`
     pub(super) async fn container_create(&self, query: &Query, body: &[u8]) -> Result<Reply, EngineError> {
+        check_platform(query.get("platform").unwrap_or_default())?;
         let request = Box::new(parse_create(body)?);
         let name = query.filled("name").map(str::to_owned);
         let id = self.engine.ask(|reply| Action::Create { name, request, reply }).await?;
@@ -34,10 +36,16 @@ impl App {
         let limit = query.number("limit").map_err(EngineError::Invalid)?.unwrap_or(-1);
         let all = query.flag("all") || limit > 0 || !filters.values("status").is_empty();
         let records = self.engine.ask(|reply| Action::List { reply }).await?;
+        let (before, since) = (
+            bound(&records, &filters, "before")?,
+            bound(&records, &filters, "since")?,
+        );
         let shown = records
             .iter()
             .filter(|record| all || is_shown_by_default(record))
             .filter(|record| is_wanted(record, &filters))
+            .filter(|record| before.is_none_or(|before| record.created < before))
+            .filter(|record| since.is_none_or(|since| record.created > since))
             .take(usize::try_from(limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX));
         let list: Vec<Value> = shown.map(|record| self.with_surroundings(record, summary)).collect();
         Ok(ok(&Value::Array(list)))
@@ -200,9 +208,28 @@ fn stop_request(query: &Query) -> Result<StopRequest, EngineError> {
     })
 }
 
-const LIST_FILTERS: [&str; 11] = [
-    "ancestor", "exited", "expose", "health", "id", "label", "name", "network", "publish", "status", "volume",
+const LIST_FILTERS: [&str; 13] = [
+    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network", "publish", "since", "status",
+    "volume",
 ];
+
+/// When the container was made that `before` or `since` names. Of several values the last one counts.
+fn bound(records: &[ContainerRecord], filters: &Filters, key: &str) -> Result<Option<jiff::Timestamp>, EngineError> {
+    let Some(name) = filters.values(key).last() else {
+        return Ok(None);
+    };
+    let plain = name.trim_start_matches('/');
+    let by_name = records.iter().find(|record| record.name == plain);
+    let by_id = || {
+        let mut fitting = records.iter().filter(|record| record.id.as_str().starts_with(plain));
+        fitting.next().filter(|_| !plain.is_empty() && fitting.next().is_none())
+    };
+    let missing = || EngineError::NotFound(format!("No such container: {name}"));
+    by_name
+        .or_else(by_id)
+        .map(|record| Some(record.created))
+        .ok_or_else(missing)
+}
 
 /// `ps` without `-a` shows what runs.
 fn is_shown_by_default(record: &ContainerRecord) -> bool {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::create_body::{CreateBody, DeviceBody, HostConfig, MountBody, PortBinding, RestartPolicyBody};
+use super::create_known::{find_unknown, says};
 use crate::engine::error::EngineError;
 use crate::engine::request::{
     ContainerRequest, DeviceRequest, HostNamespaces, Limits, MountRequest, MountSource, NetworkMode, NetworkRequest,
@@ -13,34 +14,6 @@ use crate::engine::request::{
 };
 use crate::engine::restart::RestartPolicy;
 use crate::spec::merge::parse_ports;
-
-/// Fields of `HostConfig` that are refused when they say anything.
-const NOT_YET: [&str; 24] = [
-    "BlkioDeviceReadBps",
-    "BlkioDeviceReadIOps",
-    "BlkioDeviceWriteBps",
-    "BlkioDeviceWriteIOps",
-    "BlkioWeight",
-    "BlkioWeightDevice",
-    "Cgroup",
-    "CgroupParent",
-    "ContainerIDFile",
-    "CpuCount",
-    "CpuPercent",
-    "CpuRealtimePeriod",
-    "CpuRealtimeRuntime",
-    "CpusetMems",
-    "DeviceCgroupRules",
-    "DeviceRequests",
-    "IOMaximumBandwidth",
-    "IOMaximumIOps",
-    "Isolation",
-    "KernelMemory",
-    "Links",
-    "OomKillDisable",
-    "UsernsMode",
-    "VolumesFrom",
-];
 
 fn invalid(text: impl Into<String>) -> EngineError {
     EngineError::Invalid(text.into())
@@ -72,7 +45,6 @@ pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
     let mut request = ContainerRequest {
         restart,
         auto_remove: host.auto_remove,
-        init: host.init.unwrap_or_default(),
         mounts: parse_mounts(&body)?,
         network: parse_network(&body)?,
         namespaces: parse_namespaces(host)?,
@@ -103,32 +75,12 @@ pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
 }
 
 fn refuse_not_yet(raw: &Value) -> Result<(), EngineError> {
-    let says = |value: &Value| match value {
-        Value::Null => false,
-        Value::Bool(on) => *on,
-        Value::Number(number) => number.as_i64() != Some(0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-    };
-    let host = raw.get("HostConfig");
-    let field = |name: &&str| host.and_then(|h| h.get(*name)).is_some_and(says);
-    // `default` is how Windows' isolation is left alone, and clients send it everywhere.
-    let named = NOT_YET.into_iter().filter(field).find(|name| {
-        !(*name == "Isolation" && host.and_then(|h| h.get(*name)) == Some(&"default".into()))
-            && *name != "ContainerIDFile"
-    });
-    if let Some(name) = named {
-        return Err(not_yet(format!("HostConfig.{name}")));
+    let check = raw.get("Healthcheck");
+    let none = check.and_then(|check| check.get("Test")) == Some(&serde_json::json!(["NONE"]));
+    if check.is_some_and(says) && !none {
+        return Err(not_yet("health checks (Healthcheck)"));
     }
-    let test = raw.get("Healthcheck").and_then(|check| check.get("Test"));
-    if test.is_some_and(|test| says(test) && test != &serde_json::json!(["NONE"])) {
-        return Err(not_yet("health checks"));
-    }
-    if raw.get("MacAddress").is_some_and(says) {
-        return Err(not_yet("MacAddress"));
-    }
-    Ok(())
+    find_unknown(raw).map_or(Ok(()), |name| Err(not_yet(name)))
 }
 
 fn parse_restart(body: &RestartPolicyBody) -> Result<RestartPolicy, EngineError> {

@@ -1,5 +1,5 @@
-//! The body of `POST /containers/create` as Docker's clients send it. Types only; unknown fields are
-//! ignored here and judged in `create.rs`.
+//! The body of `POST /containers/create` as Docker's clients send it. Types only; what is not here is
+//! judged in `create_known.rs`.
 
 use std::collections::BTreeMap;
 
@@ -39,12 +39,10 @@ docker_body! {
         env: Vec<String>,
         cmd: Option<Words>,
         entrypoint: Option<Words>,
-        healthcheck: Option<Value>,
         image: String,
         volumes: BTreeMap<String, Value>,
         working_dir: String,
         network_disabled: bool,
-        mac_address: String,
         labels: BTreeMap<String, String>,
         stop_signal: Option<String>,
         stop_timeout: Option<i64>,
@@ -97,7 +95,6 @@ docker_body! {
         ulimits: Vec<UlimitBody>,
         mounts: Vec<MountBody>,
         masked_paths: Option<Vec<String>>,
-        init: Option<bool>,
         log_config: LogConfigBody,
     }
 }

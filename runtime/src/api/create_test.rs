@@ -108,6 +108,105 @@ fn what_is_not_there_yet_is_refused_by_name() {
     assert!(matches!(parse(&body), Err(EngineError::NotSupported(_))));
 }
 
+fn assert_refused(flag: &str, body: &Value, named: &str) {
+    let error = parse(body).unwrap_err();
+    assert!(matches!(error, EngineError::NotSupported(_)), "{flag}: {error}");
+    assert!(error.to_string().contains(named), "{flag}: {error}");
+}
+
+/// Flags of the command line client and what they put into `HostConfig`.
+#[test]
+fn no_flag_of_the_host_is_ignored() {
+    let table = [
+        ("--init", "Init", json!(true)),
+        ("--memory-swappiness 10", "MemorySwappiness", json!(10)),
+        ("--memory-swappiness 0", "MemorySwappiness", json!(0)),
+        ("--volume-driver", "VolumeDriver", json!("nfs")),
+        ("--cgroup-parent", "CgroupParent", json!("/x")),
+        ("--blkio-weight", "BlkioWeight", json!(10)),
+        ("--cpuset-mems", "CpusetMems", json!("0")),
+        ("--gpus", "DeviceRequests", json!([{"Count": -1}])),
+        ("--oom-kill-disable", "OomKillDisable", json!(true)),
+        ("--isolation", "Isolation", json!("hyperv")),
+        ("other paths", "ReadonlyPaths", json!(["/x"])),
+        ("a field of tomorrow", "Tomorrow", json!("x")),
+    ];
+    for (flag, key, value) in table {
+        assert_refused(flag, &with_host(key, value), &format!("HostConfig.{key}"));
+    }
+    let log = json!({"Type": "", "Config": {"max-size": "1m"}});
+    assert_refused("--log-opt", &with_host("LogConfig", log), "HostConfig.LogConfig.Config");
+    let options = json!({"NonRecursive": true});
+    let mount = json!([{"Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": options}]);
+    let named = "HostConfig.Mounts.BindOptions.NonRecursive";
+    assert_refused("--mount bind-recursive=disabled", &with_host("Mounts", mount), named);
+}
+
+#[test]
+fn no_flag_of_the_network_or_the_process_is_ignored() {
+    let mac = || json!("02:00:00:00:00:01");
+    let table = [
+        ("--ip", "IPAMConfig", json!({"IPv4Address": "1.2.3.4"})),
+        ("--network-alias", "Aliases", json!(["a"])),
+        ("--mac-address", "MacAddress", mac()),
+    ];
+    for (flag, key, value) in table {
+        let mut body = docker_run();
+        body["NetworkingConfig"]["EndpointsConfig"]["default"][key] = value;
+        assert_refused(flag, &body, &format!("NetworkingConfig.EndpointsConfig.{key}"));
+    }
+    let table = [
+        ("--mac-address of old", "MacAddress", mac()),
+        ("--health-interval", "Healthcheck", json!({"Interval": 5})),
+        ("a field of tomorrow", "Tomorrow", json!(1)),
+    ];
+    for (flag, key, value) in table {
+        let mut body = docker_run();
+        body[key] = value;
+        assert_refused(flag, &body, key);
+    }
+}
+
+/// What says nothing is no refusal: the defaults of clients, and what `inspect` shows sent back.
+#[test]
+fn defaults_are_taken() {
+    let mut body = docker_run();
+    let host = body["HostConfig"].as_object_mut().unwrap();
+    for key in [
+        "BlkioDeviceReadBps",
+        "BlkioDeviceWriteBps",
+        "BlkioDeviceReadIOps",
+        "BlkioDeviceWriteIOps",
+    ] {
+        host.insert(key.into(), json!([]));
+    }
+    for key in [
+        "CpuRealtimePeriod",
+        "CpuRealtimeRuntime",
+        "CpuCount",
+        "CpuPercent",
+        "IOMaximumIOps",
+        "KernelMemory",
+    ] {
+        host.insert(key.into(), json!(0));
+    }
+    host.insert("LogConfig".into(), json!({"Type": "json-file", "Config": {}}));
+    host.insert("CgroupnsMode".into(), json!("private"));
+    host.insert("Isolation".into(), json!("default"));
+    host.insert("MemorySwappiness".into(), json!(null));
+    host.insert("Init".into(), json!(false));
+    host.insert("MaskedPaths".into(), json!(crate::spec::MASKED));
+    host.insert("ReadonlyPaths".into(), json!(crate::spec::READ_ONLY));
+    body["AttachStdout"] = json!(true);
+    body["Healthcheck"] = json!({"Test": ["NONE"]});
+    body["NetworkingConfig"]["EndpointsConfig"]["default"] = json!({
+        "IPAMConfig": {}, "Links": null, "Aliases": null, "MacAddress": "", "DriverOpts": null, "GwPriority": 0,
+        "NetworkID": "62", "EndpointID": "", "Gateway": "172.30.0.1", "IPAddress": "", "IPPrefixLen": 16,
+        "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": null
+    });
+    parse(&body).unwrap();
+}
+
 #[test]
 fn nonsense_is_refused() {
     let table = [

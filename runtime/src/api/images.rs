@@ -265,7 +265,7 @@ fn parse_reference(name: &str, tag: &str) -> Result<Reference, EngineError> {
     whole.parse().map_err(|error| EngineError::Invalid(chain(&error)))
 }
 
-fn check_platform(platform: &str) -> Result<(), EngineError> {
+pub(super) fn check_platform(platform: &str) -> Result<(), EngineError> {
     let mut parts = platform.split('/');
     let fits = match (parts.next(), parts.next()) {
         (None | Some(""), _) => true,

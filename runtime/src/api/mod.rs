@@ -4,6 +4,7 @@
 mod containers;
 mod create;
 mod create_body;
+mod create_known;
 mod events;
 mod images;
 mod info;

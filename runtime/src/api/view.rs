@@ -11,12 +11,12 @@ use crate::engine::request::{DEFAULT_SHM_BYTES, MountRequest, MountSource, Netwo
 use crate::net::ipam::Subnets;
 use crate::spec::{MASKED, READ_ONLY};
 
-/// Id of the default bridge: fixed, as there is one.
-pub const BRIDGE_ID: &str = "6b65656c736f6e0000000000000000000000000000000000627269646765aaaa";
+/// Id of the default bridge: fixed, as there is one. (Clients show an id's first 12 digits: they must differ.)
+pub const BRIDGE_ID: &str = "6272696467656b65656c736f6e00000000000000000000000000000000000000";
 /// Id of `host`.
-pub const HOST_ID: &str = "6b65656c736f6e00000000000000000000000000000000000000686f7374aaaa";
+pub const HOST_ID: &str = "686f737400006b65656c736f6e00000000000000000000000000000000000000";
 /// Id of `none`.
-pub const NONE_ID: &str = "6b65656c736f6e000000000000000000000000000000000000006e6f6e65aaaa";
+pub const NONE_ID: &str = "6e6f6e6500006b65656c736f6e00000000000000000000000000000000000000";
 
 /// What a view needs beside the record.
 #[derive(Debug, Clone, Copy)]
