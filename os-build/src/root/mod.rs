@@ -56,6 +56,12 @@ pub enum RootError {
         #[source]
         source: io::Error,
     },
+    /// The source folder holds no unit.
+    #[error("{} holds no unit files; name the repository with --source", source_folder.display())]
+    NoUnits {
+        /// Folder looked in.
+        source_folder: PathBuf,
+    },
     /// A program of ours has not been built.
     #[error("{} missing in {folder}; build the workspace first", names.join(", "))]
     Missing {

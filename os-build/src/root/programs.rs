@@ -76,5 +76,11 @@ pub(super) fn add_units(tree: &mut Tree, source: &Path) -> Result<(), RootError>
             tree.insert_with_parents(path, Node::file(0o644, read(file)?))?;
         }
     }
-    Ok(())
+    if has(tree, paths::UNITS) {
+        return Ok(());
+    }
+    // A root without units starts nothing: a wrong folder must not end in one.
+    Err(RootError::NoUnits {
+        source_folder: source.to_owned(),
+    })
 }
