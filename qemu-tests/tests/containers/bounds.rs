@@ -64,9 +64,16 @@ pub fn hostile(environment: &Environment) -> Result<()> {
 
 /// While they press on, the host answers, its services run, and the bomb is held.
 fn stays_responsive(machine: &Provisioned) -> Result<()> {
-    let used = || machine.ask("/disk?/proc/1/root/state");
-    until("a full disk", FILLED, used, |free: &String| {
-        free.trim().parse::<u64>().is_ok_and(|percent| percent >= 70)
+    // Full is what no longer grows: so many readings one after another, a fifth of a second apart.
+    let (mut last, mut same) = (String::new(), 0);
+    let readings = || {
+        let now = machine.ask("/disk?/proc/1/root/state")?;
+        same = if now == last { same + 1 } else { 0 };
+        last.clone_from(&now);
+        Ok((now.trim().parse::<u64>().unwrap_or(0), same))
+    };
+    until("a full disk", FILLED, readings, |(percent, same)| {
+        *percent >= 70 && *same >= 40
     })?;
     for _ in 0..10 {
         until(
