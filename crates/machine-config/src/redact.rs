@@ -40,8 +40,46 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
     }
     KEYS.iter().filter(|key| key.secret).any(|key| {
         let allowed = if key.leaf().len() < 6 { 1 } else { 2 };
-        strsim::levenshtein(key.leaf(), &lower) <= allowed
+        key.leaf().len().abs_diff(lower.chars().count()) <= allowed
+            && strsim::levenshtein(key.leaf(), &lower) <= allowed
     })
+}
+
+/// Byte ranges of names and passwords in addresses: what stands before an `@` in the host part, as in
+/// `https://USER:PASSWORD@HOST`.
+pub(crate) fn credential_ranges(text: &str) -> Vec<Range<usize>> {
+    let parts = |c: char| c.is_whitespace() || "\"'\\`,".contains(c);
+    let mut found = Vec::new();
+    let mut start = 0;
+    for piece in text.split_inclusive(parts) {
+        let before = text.get(..start).and_then(|before| before.chars().next_back());
+        let opens = before.is_none_or(|c| !c.is_whitespace() && c != ',');
+        if let Some(range) = credentials(piece, opens) {
+            found.push(start + range.start..start + range.end);
+        }
+        start += piece.len();
+    }
+    found
+}
+
+/// `text` without names and passwords in addresses.
+pub(crate) fn without_credentials(text: &str) -> String {
+    let mut shown = crate::text::Text::new(text);
+    shown.mask(credential_ranges(text));
+    shown.redacted()
+}
+
+/// `opens` says that the piece begins a value. A digest is no host, and a host's path may hold an `@`.
+fn credentials(piece: &str, opens: bool) -> Option<Range<usize>> {
+    let end = piece.rfind('@')?;
+    let scheme = piece.get(..end)?.find("//").map(|at| at + 2);
+    let start = scheme.unwrap_or(0);
+    let body = piece.get(start..end)?;
+    let host = body.split('/').next().unwrap_or_default();
+    let whole = host.len() == body.len();
+    let digest = piece.get(end + 1..)?.starts_with("sha256:") && !(whole && scheme.is_some());
+    let telling = host.contains(':') || (whole && (scheme.is_some() || opens));
+    (telling && !digest && start < end).then_some(start..end)
 }
 
 /// Whatever does not part words in TOML: a damaged key is still one word.
@@ -92,7 +130,9 @@ fn value_end(text: &str, start: usize) -> usize {
 /// After two quotes: an empty string, or a text between three, one of which may have been lost.
 fn fenced_length(rest: &str, quotes: &str) -> usize {
     let body = rest.get(2..).unwrap_or_default();
-    if ends_value(body.lines().next().unwrap_or_default()) {
+    // No further than needed: the line may be the whole document.
+    let tail = body.trim_start_matches([' ', '\t', '\r']);
+    if tail.starts_with('\n') || ends_value(tail.get(..1).unwrap_or(tail)) {
         return 2;
     }
     let fence = quotes

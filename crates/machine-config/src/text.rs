@@ -103,7 +103,8 @@ impl<'a> Text<'a> {
         let mut out = String::new();
         let mut mapped = 0..0;
         let mut at = line.start;
-        let hidden = self.masked.iter().filter(|m| m.start < line.end && m.end > line.start);
+        let first = self.masked.partition_point(|m| m.end <= line.start);
+        let hidden = self.masked.iter().skip(first).take_while(|m| m.start < line.end);
         for hidden in hidden {
             let hidden = hidden.start.max(line.start)..hidden.end.min(line.end);
             self.copy(at..hidden.start, &mark, &mut out, &mut mapped);

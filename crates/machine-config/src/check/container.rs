@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::sink::Finding;
+use super::sink::{Finding, Findings};
 use super::view::{Found, View};
 use crate::diagnostic::Code;
 use crate::syntax::Broken;
 use crate::value::Capability;
 
-pub(crate) fn check(container: View<'_, '_>, broken: &Broken, out: &mut Vec<Finding>) {
+pub(crate) fn check(container: View<'_, '_>, broken: &Broken, out: &mut Findings) {
     ports_need_the_bridge(container, out);
     capabilities(container, out);
     let mut targets: Vec<(String, Range<usize>)> = Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn check(container: View<'_, '_>, broken: &Broken, out: &mut Vec<Find
     }
 }
 
-fn ports_need_the_bridge(container: View<'_, '_>, out: &mut Vec<Finding>) {
+fn ports_need_the_bridge(container: View<'_, '_>, out: &mut Findings) {
     let Some(network) = container
         .text("network")
         .filter(|n| n.text == "host" || n.text == "none")
@@ -41,7 +41,7 @@ fn ports_need_the_bridge(container: View<'_, '_>, out: &mut Vec<Finding>) {
     out.push(finding.related("the network is chosen here", network.span));
 }
 
-fn capabilities(container: View<'_, '_>, out: &mut Vec<Finding>) {
+fn capabilities(container: View<'_, '_>, out: &mut Findings) {
     let Some(table) = container.table("capabilities") else {
         return;
     };
@@ -65,7 +65,7 @@ const SECRET_TREES: [&str; 2] = [
 ];
 
 /// `source` and `size` fit the type of the mount.
-fn source(mount: View<'_, '_>, path: &str, broken: &Broken, out: &mut Vec<Finding>) {
+fn source(mount: View<'_, '_>, path: &str, broken: &Broken, out: &mut Findings) {
     let Some(kind) = mount.text("type") else { return };
     let source = mount.text("source");
     let source_key = format!("{path}.source");
@@ -98,13 +98,13 @@ fn source(mount: View<'_, '_>, path: &str, broken: &Broken, out: &mut Vec<Findin
     }
 }
 
-fn name_of_volume(source: &Found<'_>, key: &str, out: &mut Vec<Finding>) {
+fn name_of_volume(source: &Found<'_>, key: &str, out: &mut Findings) {
     if let Err((code, error)) = super::string::check(crate::schema::Rule::Name, source.text) {
         out.push(Finding::error(code, source.span.clone(), key, error.problem).cure(error.cure));
     }
 }
 
-fn bind_source(source: &Found<'_>, key: &str, out: &mut Vec<Finding>) {
+fn bind_source(source: &Found<'_>, key: &str, out: &mut Findings) {
     match super::string::check(crate::schema::Rule::Path, source.text) {
         Err((code, error)) => {
             out.push(Finding::error(code, source.span.clone(), key, error.problem).cure(error.cure));
@@ -125,7 +125,7 @@ fn bind_source(source: &Found<'_>, key: &str, out: &mut Vec<Finding>) {
     }
 }
 
-fn target_is_free(target: &Found<'_>, path: &str, seen: &mut Vec<(String, Range<usize>)>, out: &mut Vec<Finding>) {
+fn target_is_free(target: &Found<'_>, path: &str, seen: &mut Vec<(String, Range<usize>)>, out: &mut Findings) {
     let Ok(json) = super::string::check(crate::schema::Rule::Path, target.text) else {
         return;
     };

@@ -16,7 +16,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Code, Report, Severity};
+use crate::diagnostic::{Code, MAX_ERRORS, Report, Severity};
 use crate::format::Format;
 use crate::model::MachineConfig;
 use crate::redact;
@@ -25,7 +25,7 @@ use crate::syntax::{self, Broken, Fault};
 use crate::text::Text;
 pub(crate) use at::dotted;
 pub(crate) use nearest::nearest;
-use sink::Finding;
+use sink::{Finding, Findings};
 pub use walk::Fate;
 use walk::Walk;
 
@@ -65,7 +65,7 @@ pub fn validate(file: &str, bytes: &[u8]) -> Verdict {
             text.mask(std::iter::once(0..lossy.len()));
             Verdict {
                 accepted: None,
-                report: sink::report(file, vec![finding], &text),
+                report: sink::report(file, Findings::from_iter([*finding]), &text),
                 fates: Vec::new(),
             }
         }
@@ -73,8 +73,8 @@ pub fn validate(file: &str, bytes: &[u8]) -> Verdict {
 }
 
 /// The text of a native document, or why there is none.
-fn readable(bytes: &[u8]) -> Result<&str, Finding> {
-    let refuse = |code, message: String, cure: &str| Finding::error(code, 0..0, "", message).cure(cure);
+fn readable(bytes: &[u8]) -> Result<&str, Box<Finding>> {
+    let refuse = |code, message: String, cure: &str| Box::new(Finding::error(code, 0..0, "", message).cure(cure));
     if let Some((message, cure)) = Format::detect(bytes).refusal() {
         return Err(refuse(Code::ForeignFormat, message.to_owned(), cure));
     }
@@ -96,19 +96,38 @@ fn readable(bytes: &[u8]) -> Result<&str, Finding> {
 fn validate_text(file: &str, original: &str) -> Verdict {
     let mut text = Text::new(original);
     text.mask(redact::secret_ranges(original));
+    text.mask(redact::credential_ranges(original));
     if let Some(root) = syntax::parse_whole(original) {
-        return conclude(file, text, root.get_ref(), &Broken::default(), Vec::new(), None);
+        return conclude(
+            file,
+            text,
+            root.get_ref(),
+            &Broken::default(),
+            Findings::default(),
+            None,
+        );
     }
     let repaired = syntax::repair(original);
     text.mask(repaired.faults.iter().map(|fault| fault.hidden.clone()));
-    let faults = repaired.faults.into_iter().map(|fault| finding(fault, None));
+    text.mask(repaired.hidden);
+    let mut early: Findings = repaired.faults.into_iter().map(|fault| finding(fault, None)).collect();
+    early.count(repaired.more);
     // Placed in the document as it is; all that follows speaks of the repaired text.
-    let early = sink::report(file, faults.collect(), &text);
+    let early = sink::report(file, early, &text);
     text.set_inserted(repaired.inserted);
     let (root, faults) = syntax::parse(&repaired.clean);
+    // Looking for the first definition goes through the whole document.
+    let searched = faults
+        .iter()
+        .map(|fault| fault.range.start)
+        .nth(MAX_ERRORS)
+        .unwrap_or(usize::MAX);
     text.mask(faults.iter().map(|fault| fault.hidden.clone()));
     let faults = faults.into_iter().map(|fault| {
-        let first = first_definition(&root, &repaired.clean, &fault.range);
+        let near = fault.range.start < searched;
+        let first = near
+            .then(|| first_definition(&root, &repaired.clean, &fault.range))
+            .flatten();
         finding(fault, first)
     });
     conclude(
@@ -127,12 +146,12 @@ fn conclude(
     mut text: Text<'_>,
     root: &DeTable<'_>,
     broken: &Broken,
-    mut findings: Vec<Finding>,
+    mut findings: Findings,
     early: Option<Report>,
 ) -> Verdict {
     let found = examine(root, broken);
     text.mask(found.hidden);
-    findings.extend(found.findings);
+    findings.append(found.findings);
     let mut report = sink::report(file, findings, &text);
     if let Some(early) = early {
         report = merge(early, report);
@@ -154,7 +173,7 @@ fn finding(fault: Fault, first: Option<Range<usize>>) -> Finding {
 }
 
 struct Examined {
-    findings: Vec<Finding>,
+    findings: Findings,
     fates: BTreeMap<usize, Fate>,
     hidden: Vec<Range<usize>>,
     secrets: SecretValues,
@@ -183,7 +202,7 @@ fn examine(root: &DeTable<'_>, broken: &Broken) -> Examined {
         };
     }
     let config = walk.root(root);
-    walk.findings.extend(rules::check(view::View::root(root), broken));
+    walk.findings.append(rules::check(view::View::root(root), broken));
     let Walk {
         findings,
         fates,
@@ -254,9 +273,9 @@ fn merge(mut first: Report, second: Report) -> Report {
         .iter()
         .filter(|d| d.severity == Severity::Error)
         .count();
-    let over = errors.saturating_sub(crate::diagnostic::MAX_ERRORS);
+    let over = errors.saturating_sub(MAX_ERRORS);
     if over > 0 {
-        first.diagnostics.truncate(crate::diagnostic::MAX_ERRORS);
+        first.diagnostics.truncate(MAX_ERRORS);
     }
     first.more += second.more + over;
     first
@@ -279,7 +298,7 @@ fn accept(report: &mut Report, config: serde_json::Value, secrets: SecretValues,
             let finding = Finding::error(Code::Internal, 0..0, "", message).cure("report it with the document");
             report
                 .diagnostics
-                .extend(sink::report("", vec![finding], text).diagnostics);
+                .extend(sink::report("", Findings::from_iter([finding]), text).diagnostics);
             None
         }
     }

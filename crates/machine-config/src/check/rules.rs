@@ -1,19 +1,22 @@
 //! Rules that look at several keys at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::nearest::nearest;
-use super::sink::Finding;
+use super::sink::{Finding, Findings};
 use super::view::{Found, View};
 use crate::diagnostic::Code;
 use crate::schema::Rule;
 use crate::syntax::Broken;
 use crate::value::PublishedPort;
 
+/// The most comparisons of names in search of what was meant.
+const MAX_COMPARED: usize = 1 << 16;
+
 /// Applies every rule to a document.
-pub(crate) fn check(root: View<'_, '_>, broken: &Broken) -> Vec<Finding> {
-    let mut out = Vec::new();
+pub(crate) fn check(root: View<'_, '_>, broken: &Broken) -> Findings {
+    let mut out = Findings::default();
     references(root, broken, &mut out);
     ports(root, &mut out);
     registries(root, broken, &mut out);
@@ -25,7 +28,7 @@ pub(crate) fn check(root: View<'_, '_>, broken: &Broken) -> Vec<Finding> {
 }
 
 /// Every secret and volume that is named is declared, and the other way round.
-fn references(root: View<'_, '_>, broken: &Broken, out: &mut Vec<Finding>) {
+fn references(root: View<'_, '_>, broken: &Broken, out: &mut Findings) {
     let containers = root.sections("container");
     let env = containers
         .iter()
@@ -53,10 +56,12 @@ fn compare(
     what: &str,
     used: &[Found<'_>],
     broken: &Broken,
-    out: &mut Vec<Finding>,
+    out: &mut Findings,
 ) {
     let declared = root.sections(table);
     let names: BTreeSet<&str> = declared.iter().map(|view| view.name).collect();
+    // Hints cost a comparison with every name.
+    let hints = used.len().saturating_mul(names.len()) <= MAX_COMPARED;
     for Found { text, span } in used.iter().filter(|found| !names.contains(found.text)) {
         // What cannot be a name is reported as such, with the value.
         let named = super::string::check(Rule::Name, text).is_ok();
@@ -64,17 +69,15 @@ fn compare(
             continue;
         }
         let example = if what == "secret" { " with a `value`" } else { "" };
-        let cure = match nearest(text, names.iter().copied()) {
+        let cure = match hints.then(|| nearest(text, names.iter().copied())).flatten() {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("declare it as `[{table}.{text}]`{example}"),
         };
         let message = format!("the {what} {text:?} is not declared");
         out.push(Finding::error(code, span.clone(), "", message).cure(cure));
     }
-    for view in declared
-        .iter()
-        .filter(|view| !used.iter().any(|found| found.text == view.name))
-    {
+    let used: BTreeSet<&str> = used.iter().map(|found| found.text).collect();
+    for view in declared.iter().filter(|view| !used.contains(view.name)) {
         let message = format!("the {what} {:?} is declared and not used", view.name);
         out.push(Finding::warning(
             Code::Unused,
@@ -92,8 +95,8 @@ struct Claim<'t> {
 }
 
 /// No two containers want the same port of the machine, and none wants SSH's.
-fn ports(root: View<'_, '_>, out: &mut Vec<Finding>) {
-    let mut claims: Vec<Claim<'_>> = Vec::new();
+fn ports(root: View<'_, '_>, out: &mut Findings) {
+    let mut claims: BTreeMap<u16, Vec<Claim<'_>>> = BTreeMap::new();
     let ssh = has_keys(root);
     for container in root.sections("container") {
         let key = format!("container.{}.ports", container.name);
@@ -110,6 +113,7 @@ fn ports(root: View<'_, '_>, out: &mut Vec<Finding>) {
                         .related("SSH is opened by this key", ssh.clone()),
                 );
             }
+            let claims = claims.entry(port.host_port.get()).or_default();
             let earlier = claims.iter().find(|claim| claim.port.collides_with(&port));
             if let Some(Claim {
                 container: holder,
@@ -151,7 +155,7 @@ fn has_keys(root: View<'_, '_>) -> Option<Range<usize>> {
     core.or_else(users).map(|found| found.span)
 }
 
-fn registries(root: View<'_, '_>, broken: &Broken, out: &mut Vec<Finding>) {
+fn registries(root: View<'_, '_>, broken: &Broken, out: &mut Findings) {
     for registry in root.sections("registry") {
         let path = |key: &str| super::at::dotted(&["registry".into(), registry.name.into(), key.into()]);
         let (user, password) = (registry.key("username"), registry.key("password"));
@@ -179,7 +183,7 @@ fn registries(root: View<'_, '_>, broken: &Broken, out: &mut Vec<Finding>) {
     }
 }
 
-fn plain_http(registry: View<'_, '_>, path: &str, password: bool, out: &mut Vec<Finding>) {
+fn plain_http(registry: View<'_, '_>, path: &str, password: bool, out: &mut Findings) {
     let span = registry.key("plain-http").unwrap_or_default();
     if let Some(ca) = registry.key("ca") {
         let message = "`plain-http` and `ca` exclude each other: HTTP has no certificates";
@@ -193,20 +197,20 @@ fn plain_http(registry: View<'_, '_>, path: &str, password: bool, out: &mut Vec<
     }
 }
 
-fn users(root: View<'_, '_>, out: &mut Vec<Finding>) {
-    let mut seen: Vec<Found<'_>> = Vec::new();
+fn users(root: View<'_, '_>, out: &mut Findings) {
+    let mut seen: BTreeMap<&str, Range<usize>> = BTreeMap::new();
     for name in root.list("user").into_iter().filter_map(|user| user.text("name")) {
-        match seen.iter().find(|earlier| earlier.text == name.text) {
+        match seen.get(name.text) {
             Some(earlier) => {
                 let message = format!("the user {:?} is declared twice", name.text);
                 let finding = Finding::error(Code::Repeated, name.span, "user.name", message);
                 out.push(
                     finding
                         .cure("merge the two")
-                        .related("first declared here", earlier.span.clone()),
+                        .related("first declared here", earlier.clone()),
                 );
             }
-            None => seen.push(name),
+            None => drop(seen.insert(name.text, name.span)),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Collects diagnostics.
+//! Collects diagnostics, and no more of them than can matter: a document may hold a mistake in every byte.
 
 use std::ops::Range;
 
+use super::nearest::key_advice;
 use crate::diagnostic::{Code, Diagnostic, MAX_ERRORS, Report, Severity};
+use crate::redact::without_credentials;
 use crate::text::Text;
 
 /// A diagnostic that is not yet placed: masks may still be added.
@@ -14,6 +16,8 @@ pub(crate) struct Finding {
     pub(crate) key: String,
     pub(crate) message: String,
     pub(crate) cure: Option<String>,
+    /// An unknown key, advice on which replaces the cure: looked for only when the finding is shown.
+    pub(crate) unknown: Option<(&'static str, String)>,
     pub(crate) related: Vec<(String, Range<usize>)>,
 }
 
@@ -26,6 +30,7 @@ impl Finding {
             key: key.to_owned(),
             message: message.into(),
             cure: None,
+            unknown: None,
             related: Vec::new(),
         }
     }
@@ -51,36 +56,87 @@ impl Finding {
     }
 
     fn placed(self, text: &Text<'_>) -> Diagnostic {
+        let advice = self.unknown.and_then(|(parent, name)| key_advice(parent, &name));
+        let shown = |text: String| without_credentials(&text);
         Diagnostic {
             code: self.code,
             severity: self.severity,
-            message: self.message,
-            key: self.key,
+            message: shown(self.message),
+            key: shown(self.key),
             place: text.place(&self.range),
-            cure: self.cure,
+            cure: advice.or(self.cure).map(shown),
             related: self
                 .related
                 .into_iter()
-                .map(|(what, range)| (what, text.place(&range)))
+                .map(|(what, range)| (shown(what), text.place(&range)))
                 .collect(),
         }
     }
+
+    /// The order of a report: errors before warnings, each by where they stand.
+    fn order(&self) -> (Severity, usize, Code) {
+        (self.severity, self.range.start, self.code)
+    }
 }
 
-/// Places the findings and puts them in order: by line and column, errors up to the bound, warnings after them.
-pub(crate) fn report(file: &str, findings: Vec<Finding>, text: &Text<'_>) -> Report {
-    let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(|finding| finding.placed(text)).collect();
-    diagnostics.sort_by_key(|d| (d.severity, d.place.line, d.place.column, d.code));
-    diagnostics.dedup_by(|a, b| a.place == b.place && a.code == b.code && a.message == b.message);
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    let more = errors.saturating_sub(MAX_ERRORS);
-    if errors > MAX_ERRORS {
-        diagnostics.truncate(MAX_ERRORS);
+/// The most findings that are kept.
+const MAX_KEPT: usize = 2048;
+
+/// Findings in any order: the first of the document are kept, the rest counted.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<Finding>,
+    /// Errors that are not kept.
+    more: usize,
+}
+
+impl Findings {
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.kept.push(finding);
+        if self.kept.len() >= 2 * MAX_KEPT {
+            self.tidy();
+            let dropped = self.kept.drain(MAX_KEPT.min(self.kept.len())..);
+            self.more += dropped.filter(|f| f.severity == Severity::Error).count();
+        }
     }
-    diagnostics.truncate(MAX_ERRORS * 2);
+
+    pub(crate) fn append(&mut self, other: Findings) {
+        self.more += other.more;
+        other.kept.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// Counts errors that nothing more is known about.
+    pub(crate) fn count(&mut self, more: usize) {
+        self.more += more;
+    }
+
+    /// Puts them in order, each once.
+    fn tidy(&mut self) {
+        self.kept.sort_by_key(Finding::order);
+        self.kept
+            .dedup_by(|a, b| a.range == b.range && a.code == b.code && a.message == b.message);
+    }
+}
+
+impl FromIterator<Finding> for Findings {
+    fn from_iter<I: IntoIterator<Item = Finding>>(findings: I) -> Self {
+        let mut out = Self::default();
+        findings.into_iter().for_each(|finding| out.push(finding));
+        out
+    }
+}
+
+/// Places the findings that are listed, in order: errors up to the bound, or errors and warnings. Cut before placing:
+/// that costs a line's length each.
+pub(crate) fn report(file: &str, mut findings: Findings, text: &Text<'_>) -> Report {
+    findings.tidy();
+    let Findings { mut kept, more } = findings;
+    let errors = kept.iter().filter(|f| f.severity == Severity::Error).count();
+    let over = errors.saturating_sub(MAX_ERRORS);
+    kept.truncate(if over > 0 { MAX_ERRORS } else { MAX_ERRORS * 2 });
     Report {
         file: file.to_owned(),
-        diagnostics,
-        more,
+        diagnostics: kept.into_iter().map(|finding| finding.placed(text)).collect(),
+        more: more + over,
     }
 }

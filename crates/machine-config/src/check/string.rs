@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::diagnostic::Code;
+use crate::redact::credential_ranges;
 use crate::schema::{FEATURES, Rule};
 use crate::value::{
     Bytes, CaBundle, Capability, Hostname, ImageRef, Name, PublishedPort, RegistryHost, Server, Span, SshKey,
@@ -11,6 +12,18 @@ use crate::value::{
 
 /// The value as `machine.json` has it, or what is wrong with it.
 pub(crate) fn check(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
+    let address = matches!(rule, Rule::Image | Rule::RegistryHost | Rule::Server | Rule::Hostname);
+    by_rule(rule, text).map_err(|(code, error)| {
+        // Whatever the grammar has to say would quote a part of the password.
+        if address && !credential_ranges(text).is_empty() {
+            let cure = "leave them out; a registry's stand in its `username` and `password`";
+            return (code, ValueError::new("an address holds no name and no password", cure));
+        }
+        (code, error)
+    })
+}
+
+fn by_rule(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
     use Code::{BadCertificate, BadImage, BadName, BadPort, BadSshKey, BadValue};
     match rule {
         Rule::Free(max) => free(text, max).map_err(|e| (BadValue, e)),

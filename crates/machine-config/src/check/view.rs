@@ -65,9 +65,12 @@ impl<'t, 'i> View<'t, 'i> {
 
     /// The tables within the top-level table `key`, however it is misspelt.
     pub(crate) fn sections(&self, key: &str) -> Vec<View<'t, 'i>> {
-        let names = self.table.keys().map(|name| name.get_ref().as_ref());
+        // Tables first: a comparison with every known name costs.
+        let few = self.table.len() <= 1000;
+        let tables = self.table.iter().filter(|(_, value)| value.get_ref().is_table());
+        let names = tables.map(|(name, _)| name.get_ref().as_ref());
         let misspelt =
-            |name: &str| schema::child("", name).is_none() && meant("", name).is_some_and(|row| row.path == key);
+            |name: &str| few && schema::child("", name).is_none() && meant("", name).is_some_and(|row| row.path == key);
         let meant = names.filter(|name| *name == key || misspelt(name));
         meant.flat_map(|name| self.tables(name)).collect()
     }

@@ -1,7 +1,7 @@
 //! Walks the document beside the key table: every key is honoured, refused or ignored by definition, and what is
 //! honoured becomes the JSON of `machine.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
@@ -9,8 +9,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::at::{At, dotted};
-use super::nearest::{key_advice, meant, nearest};
-use super::sink::Finding;
+use super::nearest::{meant, nearest};
+use super::sink::{Finding, Findings};
 use super::string;
 use super::wording::{article, cure_for, wanted};
 use crate::diagnostic::Code;
@@ -33,7 +33,7 @@ pub enum Fate {
 /// Everything a walk finds.
 pub(crate) struct Walk<'b> {
     broken: &'b Broken,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Findings,
     /// By the offset at which the key stands.
     pub(crate) fates: BTreeMap<usize, Fate>,
     pub(crate) secrets: SecretValues,
@@ -45,7 +45,7 @@ impl<'b> Walk<'b> {
     pub(crate) fn new(broken: &'b Broken) -> Self {
         Self {
             broken,
-            findings: Vec::new(),
+            findings: Findings::default(),
             fates: BTreeMap::new(),
             secrets: SecretValues::default(),
             hidden: Vec::new(),
@@ -97,7 +97,9 @@ impl<'b> Walk<'b> {
         let name: &str = key.get_ref();
         // The mistakes inside a misspelt table are worth knowing too.
         let tables = |row: &&Key| matches!(row.kind, Kind::Table | Kind::Map(_) | Kind::Tables);
-        if let Some(row) = meant(at.pattern, name).filter(tables) {
+        let holds = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
+        let row = holds.then(|| meant(at.pattern, name)).flatten();
+        if let Some(row) = row.filter(tables) {
             self.value(row, value, &at.child(row, name));
         }
         self.settle(key.span(), value, Fate::Refused);
@@ -110,13 +112,17 @@ impl<'b> Walk<'b> {
             format!("in `{}`", at.shown())
         };
         let mut message = format!("there is no key {name:?} {place}");
-        let mut cure = key_advice(at.pattern, name);
+        let mut unknown = Some((at.pattern, name.to_owned()));
+        let mut cure = "";
         if at.pattern == "volume.*" {
             message = "a volume has no keys".to_owned();
-            cure = Some("leave the table empty".to_owned());
+            (unknown, cure) = (None, "leave the table empty");
         }
         let finding = Finding::error(Code::UnknownKey, key.span(), &dotted(&path), message);
-        self.findings.push(finding.cure(cure.unwrap_or_default()));
+        self.findings.push(Finding {
+            unknown,
+            ..finding.cure(cure)
+        });
     }
 
     fn missing_key(&mut self, row: &Key, span: &Range<usize>, at: &At<'_>) {
@@ -246,11 +252,12 @@ impl<'b> Walk<'b> {
         mut check: impl FnMut(&mut Self, &str, &Range<usize>, &At<'_>) -> Option<Json>,
     ) -> Option<Json> {
         let mut out = Vec::new();
+        let mut seen = BTreeSet::new();
         for (index, value) in array.iter().enumerate() {
             match value.get_ref() {
                 DeValue::String(text) => {
                     let json = check(self, text, &value.span(), &at.element(index));
-                    let twice = json.as_ref().is_some_and(|json| out.contains(json));
+                    let twice = json.as_ref().is_some_and(|json| !seen.insert(json.to_string()));
                     if twice && !matches!(row.kind, Kind::Texts(Rule::Free(_))) {
                         let finding = Finding::warning(
                             Code::Repeated,

@@ -17,7 +17,7 @@ use explain::Explained;
 use statement::{Shape, Statement, statements};
 
 use crate::check::nearest;
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, MAX_ERRORS};
 use crate::schema::{self, KEYS, Key};
 
 /// A text that parses, and what had to be done to it.
@@ -28,6 +28,9 @@ pub(crate) struct Repaired<'a> {
     pub(crate) inserted: Vec<usize>,
     /// The mistakes, with ranges of the document.
     pub(crate) faults: Vec<Fault>,
+    /// Mistakes beyond the listed ones, and their statements, which must not be shown.
+    pub(crate) more: usize,
+    pub(crate) hidden: Vec<Range<usize>>,
     /// What is known about the statements that were taken out.
     pub(crate) broken: Broken,
 }
@@ -70,6 +73,8 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
         clean: Cow::Borrowed(text),
         inserted: Vec::new(),
         faults: Vec::new(),
+        more: 0,
+        hidden: Vec::new(),
         broken: Broken::default(),
     };
     let mut clean = text.to_owned();
@@ -78,7 +83,10 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
     for Statement { range, shape } in statements(text) {
         let body = text.get(range.clone()).unwrap_or_default();
         let explained = explain::explain(body, shape);
-        if let Some(Explained { at, message, cure, .. }) = &explained {
+        if explained.is_some() && repaired.faults.len() >= MAX_ERRORS {
+            repaired.more += 1;
+            repaired.hidden.push(range.clone());
+        } else if let Some(Explained { at, message, cure, .. }) = &explained {
             repaired.faults.push(Fault {
                 code: Code::Syntax,
                 range: range.start + at.start..range.start + at.end,
@@ -114,16 +122,26 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
             (Shape::Pair, None) => {}
         }
     }
-    for (at, closing) in missing_brackets.iter().rev() {
-        clean.insert_str(*at, closing);
-    }
+    repaired.clean = Cow::Owned(with_brackets(&clean, &missing_brackets));
     let mut shift = 0;
     for (at, closing) in missing_brackets {
         repaired.inserted.extend((0..closing.len()).map(|i| at + shift + i));
         shift += closing.len();
     }
-    repaired.clean = Cow::Owned(clean);
     repaired
+}
+
+/// The text with each closing bracket at its offset, which ascend.
+fn with_brackets(text: &str, missing: &[(usize, &str)]) -> String {
+    let mut out = String::with_capacity(text.len() + 2 * missing.len());
+    let mut from = 0;
+    for (at, closing) in missing {
+        out.push_str(text.get(from..*at).unwrap_or_default());
+        out.push_str(closing);
+        from = *at;
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out
 }
 
 /// How much of a broken statement may be shown. Who knows what its text was meant to be: it may have been the middle of
@@ -155,12 +173,25 @@ fn blank(text: &mut String, range: Range<usize>) {
     text.replace_range(range, &spaces);
 }
 
+/// Mistakes of the whole that are put into words; those beyond are too many to be listed.
+const MAX_LOOKED_AT: usize = 4 * MAX_ERRORS;
+
 /// Parses the text that [`repair`] left. The faults have ranges of `clean`: keys defined twice, and whatever else
 /// only shows in the whole.
 pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
-    let (root, errors) = DeTable::parse_recoverable(clean);
-    let faults = errors.into_iter().map(|error| {
+    let (root, mut errors) = DeTable::parse_recoverable(clean);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    let faults = errors.into_iter().enumerate().map(|(index, error)| {
         let range = error.span().unwrap_or(0..0);
+        if index >= MAX_LOOKED_AT {
+            return Fault {
+                code: Code::DuplicateKey,
+                hidden: range.clone(),
+                range,
+                message: String::new(),
+                cure: None,
+            };
+        }
         let name = clean.get(range.clone()).unwrap_or_default();
         if error.message().starts_with("duplicate key") {
             let message = format!("{name:?} is defined a second time");

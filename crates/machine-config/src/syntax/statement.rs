@@ -156,8 +156,8 @@ impl Scanner<'_> {
         match open {
             // A new line in an inline table may hold a key; after a comma or the brace it does.
             Some(b'{') => {
-                let before = self.text.get(start..at).unwrap_or_default().trim_end();
-                self.looks_like_header(at) || (!before.ends_with([',', '{']) && self.looks_like_statement(at))
+                let before = || self.text.get(start..at).unwrap_or_default().trim_end();
+                self.looks_like_header(at) || (self.looks_like_statement(at) && !before().ends_with([',', '{']))
             }
             _ => self.looks_like_statement(at),
         }
