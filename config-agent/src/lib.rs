@@ -9,6 +9,7 @@
 )]
 
 pub mod activate;
+mod bounded;
 pub mod choose;
 pub mod generation;
 pub mod keyed;

@@ -7,9 +7,10 @@ use std::fs;
 use anyhow::Context as _;
 use keelson_image_layout::facts::StateMount;
 use keelson_machine_config::plan::plan;
-use keelson_machine_config::{Accepted, Format, MachineConfig, Reapply, Report, validate};
+use keelson_machine_config::{Accepted, Format, MachineConfig, Reapply, Report};
 
 use crate::activate::{self, Effective};
+use crate::bounded;
 use crate::choose::{Candidate, Choice, InForce, choose};
 use crate::generation::{self, Files, Generation, Provenance, Store, StoreError};
 use crate::keyed::Key;
@@ -287,7 +288,12 @@ fn apply(
     status: &mut Status,
     steps: Steps<'_>,
 ) -> Effective {
-    let verdict = validate("user-data", &found.user_data);
+    let Some(verdict) = bounded::validate(&found.user_data) else {
+        status.state = State::Rejected;
+        let note = format!("the document on {} is too much work to check: shorten it", found.origin);
+        status.notes.push(note);
+        return settle(in_force, status);
+    };
     let worth_showing = !verdict.report.diagnostics.is_empty();
     status.report = worth_showing.then(|| verdict.report.clone());
     let Some(accepted) = verdict.accepted else {
