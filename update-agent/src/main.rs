@@ -3,6 +3,7 @@
 //! Verbs: `mark-good`, run once by PID 1 when `boot-complete` is reached; `status`, for people and programs.
 
 mod boot;
+mod confirm;
 mod mark_good;
 mod status;
 

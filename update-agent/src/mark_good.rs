@@ -1,4 +1,5 @@
-//! Committing the running slot: the slot-state record first, then the names of the boot entries.
+//! Committing the running slot: the slot-state record first, then the names of the boot entries, then the
+//! configuration it booted with.
 //!
 //! A cut between the two leaves a good slot with a counted name; the next boot's call finishes it. So it is safe to
 //! run at every boot, and it repairs what an earlier cut, or firmware that lost a name, left behind.
@@ -8,8 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use keelson_image_layout::boot_entry::FRESH_TRIES;
 use keelson_image_layout::slot_state::decide;
-use keelson_image_layout::{BootFacts, Slot, SlotState};
+use keelson_image_layout::{BootFacts, Slot, SlotState, StateMount, paths};
 use keelson_slot_store::{Esp, Plan, RecordStore};
+
+use crate::confirm::confirm;
 
 /// Marks the running slot good and leads both entries to the names they should have. The line that says so.
 ///
@@ -20,6 +23,7 @@ pub fn run(facts: &BootFacts) -> Result<String> {
     let state = commit(&store, facts)?;
     let esp = Esp::mount(Path::new(&facts.disk.esp)).context("open the boot entries")?;
     align(&esp, &state, facts.slot)?;
+    confirm_configuration(facts);
     Ok(format!(
         "keelson: committed slot={} version={}\n",
         facts.slot, facts.release.version
@@ -53,6 +57,17 @@ fn align(esp: &Esp, state: &SlotState, running: Slot) -> Result<()> {
         Err(error) => log::warn!(slot:% = other, error:% = error; "other slot's boot entry cannot be mended"),
     }
     Ok(())
+}
+
+/// The slot is committed by now: a failure here costs a fallback, not the commit.
+fn confirm_configuration(facts: &BootFacts) {
+    if facts.state != StateMount::ReadWrite {
+        return;
+    }
+    match confirm(Path::new(paths::CONFIG_STATUS), Path::new(paths::CONFIG), facts.slot) {
+        Ok(confirmed) => log::info!(slot:% = facts.slot, confirmed; "configuration in force"),
+        Err(error) => log::warn!(slot:% = facts.slot, error:% = error; "configuration cannot be confirmed"),
+    }
 }
 
 fn tell(slot: Slot, plan: &Plan) {
