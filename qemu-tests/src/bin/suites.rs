@@ -18,7 +18,7 @@ struct Suite {
 
 /// What `./just test NAME` knows. Package selection is always the whole workspace: a part of it would unify
 /// dependency features differently and compile them again.
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "unit",
         targets: &["--lib", "--bins", "--tests"],
@@ -37,6 +37,11 @@ const SUITES: [Suite; 5] = [
     Suite {
         name: "containers",
         targets: &["--test", "containers"],
+        qemu: Some("full"),
+    },
+    Suite {
+        name: "operated",
+        targets: &["--test", "operated"],
         qemu: Some("full"),
     },
     Suite {
