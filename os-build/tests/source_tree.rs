@@ -6,8 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Asked at run time: a target folder that two clones share would keep the other one's path.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// Rust sources below the root that git would take, by folder walk.
