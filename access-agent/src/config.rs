@@ -9,20 +9,22 @@ use keelson_machine_config::plan::{Change, plan as changes};
 use keelson_machine_config::render::{Style, human};
 use keelson_machine_config::{Code, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
 
-use crate::{Format, exit, say};
+use crate::answer::{exit, json, say};
+use crate::command::Document;
 
 /// Checks each document.
 ///
 /// # Errors
 /// One cannot be read.
-pub fn validate(files: &[impl AsRef<Path>], format: Format, deny_warnings: bool) -> anyhow::Result<u8> {
+pub fn validate(files: &[Document], as_json: bool, deny_warnings: bool) -> anyhow::Result<u8> {
     let mut reports = Vec::new();
     for file in files {
-        reports.push(check(file.as_ref())?.report);
+        reports.push(check(file)?.report);
     }
-    match format {
-        Format::Human => reports.iter().for_each(|report| say(&human(report, style()))),
-        Format::Json => say(&json(&reports)?),
+    if as_json {
+        say(&json(&reports)?);
+    } else {
+        reports.iter().for_each(|report| say(&human(report, style())));
     }
     let codes = reports.iter().map(|report| verdict_code(report, deny_warnings));
     Ok(codes.max().unwrap_or(exit::GOOD))
@@ -32,23 +34,22 @@ pub fn validate(files: &[impl AsRef<Path>], format: Format, deny_warnings: bool)
 ///
 /// # Errors
 /// A file cannot be read or is not what it should be.
-pub fn plan(file: &Path, against: Option<&Path>, format: Format) -> anyhow::Result<u8> {
+pub fn plan(file: &Document, against: Option<&Path>, as_json: bool) -> anyhow::Result<u8> {
     let Verdict { accepted, report, .. } = check(file)?;
     let Some(accepted) = accepted else {
-        match format {
-            Format::Human => say(&human(&report, style())),
-            Format::Json => say(&json(std::slice::from_ref(&report))?),
-        }
+        let shown = if as_json {
+            json(std::slice::from_ref(&report))?
+        } else {
+            human(&report, style())
+        };
+        say(&shown);
         return Ok(verdict_code(&report, false));
     };
     let before = in_force(against)?;
     let mut after = accepted.config;
     keep_what_is_not_said(&before, &mut after);
     let changes = changes(&before, &after);
-    match format {
-        Format::Human => say(&shown(&changes)),
-        Format::Json => say(&json(&changes)?),
-    }
+    say(&if as_json { json(&changes)? } else { shown(&changes) });
     Ok(exit::GOOD)
 }
 
@@ -82,25 +83,22 @@ fn in_force(against: Option<&Path>) -> anyhow::Result<MachineConfig> {
     serde_json::from_slice(&bytes).with_context(|| format!("understand {}", path.display()))
 }
 
-fn check(file: &Path) -> anyhow::Result<Verdict> {
-    let name = if file == Path::new("-") {
-        "standard input".to_owned()
-    } else {
-        file.display().to_string()
-    };
+fn check(file: &Document) -> anyhow::Result<Verdict> {
+    let name = file
+        .path()
+        .map_or("standard input".to_owned(), |path| path.display().to_string());
     let bytes = read(file).with_context(|| format!("read {name}"))?;
     Ok(keelson_machine_config::validate(&name, &bytes))
 }
 
 /// One byte more than a document may have, so that a longer one is told from the longest.
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+fn read(file: &Document) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = MAX_DOCUMENT as u64 + 1;
-    if file == Path::new("-") {
-        std::io::stdin().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        File::open(file)?.take(limit).read_to_end(&mut bytes)?;
-    }
+    match file.path() {
+        Some(path) => File::open(path)?.take(limit).read_to_end(&mut bytes)?,
+        None => std::io::stdin().take(limit).read_to_end(&mut bytes)?,
+    };
     Ok(bytes)
 }
 
@@ -115,13 +113,9 @@ fn verdict_code(report: &Report, deny_warnings: bool) -> u8 {
     match (report.errors(), report.diagnostics.is_empty()) {
         (0, false) if deny_warnings => exit::BAD,
         (0, _) => exit::GOOD,
-        _ if errors.into_iter().all(|d| foreign(d.code)) => exit::UNSUPPORTED,
+        _ if errors.into_iter().all(|d| foreign(d.code)) => exit::USAGE,
         _ => exit::BAD,
     }
-}
-
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value).context("write the answer as JSON")? + "\n")
 }
 
 fn style() -> Style {

@@ -7,25 +7,23 @@ use keelson_image_layout::paths;
 use keelson_manager_api::{Client, Reply, Request, UnitState, UnitStatus};
 use serde_json::{Value as Json, json};
 
-use crate::{Format, exit, say};
+use crate::answer::{exit, say};
 
 /// Shows the machine's state.
 ///
 /// # Errors
 /// This is not a Keelson machine, or PID 1 does not answer.
-pub fn status(format: Format) -> anyhow::Result<u8> {
+pub fn status(as_json: bool) -> anyhow::Result<u8> {
     let config =
         std::fs::read(paths::CONFIG_STATUS).context("read the state of the configuration: is this a machine?")?;
     let config: Json = serde_json::from_slice(&config).context("understand the state of the configuration")?;
     let units = units()?;
     let well = !units.iter().any(|unit| unit.state == UnitState::Failed) && list(&config, "degraded").is_empty();
-    match format {
-        Format::Human => say(&shown(&config, &units)),
-        Format::Json => {
-            let answer = json!({ "well": well, "config": config, "services": units });
-            say(&(serde_json::to_string_pretty(&answer).context("write the answer as JSON")? + "\n"));
-        }
-    }
+    say(&if as_json {
+        crate::answer::json(&json!({ "well": well, "config": config, "services": units }))?
+    } else {
+        shown(&config, &units)
+    });
     Ok(if well { exit::GOOD } else { exit::BAD })
 }
 
