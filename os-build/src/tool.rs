@@ -28,7 +28,20 @@ pub enum ToolError {
 /// # Errors
 /// See [`ToolError`].
 pub fn program(cache: &Cache, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {
-    let packages = Packages::resolve(cache, package, Wanted::Exactly(&[package]), false, &|_| ())?;
+    find(cache, package, package, package, path)
+}
+
+/// The same of a suite of Debian by name (`trixie`, `forky`), so that several versions lie side by side.
+///
+/// # Errors
+/// See [`ToolError`].
+pub fn program_of(cache: &Cache, suite: &str, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {
+    let (record, wanted) = (format!("{package}-{suite}"), format!("{package}/{suite}"));
+    find(cache, &record, &wanted, package, path)
+}
+
+fn find(cache: &Cache, record: &str, wanted: &str, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {
+    let packages = Packages::resolve(cache, record, Wanted::Exactly(&[wanted]), false, &|_| ())?;
     let path = packages.unpacked(packages.find(package)?)?.join(path);
     if path.is_file() {
         Ok(path)
