@@ -18,6 +18,8 @@ pub mod secret;
 mod syntax;
 mod text;
 pub mod value;
+#[allow(dead_code, unused_imports, reason = "the formats that use it follow")]
+mod yaml;
 
 pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate};
 pub use diagnostic::{Code, Diagnostic, Report, Severity};

@@ -165,6 +165,7 @@ fn conclude(
 }
 
 fn finding(fault: Fault, first: Option<Range<usize>>) -> Finding {
+    let first = first.or(fault.first);
     let finding = Finding::error(fault.code, fault.range, "", fault.message).cure(fault.cure.unwrap_or_default());
     match first {
         Some(first) => finding.related("first defined here", first),

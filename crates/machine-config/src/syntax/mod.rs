@@ -40,6 +40,8 @@ pub(crate) struct Repaired<'a> {
 pub(crate) struct Fault {
     pub(crate) code: Code,
     pub(crate) range: Range<usize>,
+    /// Where a key that is defined twice was defined first, if that is known.
+    pub(crate) first: Option<Range<usize>>,
     pub(crate) message: String,
     pub(crate) cure: Option<String>,
     /// Bytes of the document that must not be shown with it.
@@ -90,6 +92,7 @@ pub(crate) fn repair(text: &str) -> Repaired<'_> {
             repaired.faults.push(Fault {
                 code: Code::Syntax,
                 range: range.start + at.start..range.start + at.end,
+                first: None,
                 message: message.clone(),
                 cure: cure.clone(),
                 hidden: match shape {
@@ -188,6 +191,7 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
                 code: Code::DuplicateKey,
                 hidden: range.clone(),
                 range,
+                first: None,
                 message: String::new(),
                 cure: None,
             };
@@ -207,6 +211,7 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
                 hidden: range.start + shown..range.start + line.len(),
                 code: Code::DuplicateKey,
                 range,
+                first: None,
                 message,
                 cure,
             };
@@ -214,6 +219,7 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
         Fault {
             code: Code::Syntax,
             range,
+            first: None,
             message: error.message().to_owned(),
             cure: None,
             hidden: 0..0,
