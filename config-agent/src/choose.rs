@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! nothing in force, one document      apply it
-//! nothing in force, several           none: the choice would be a guess
+//! nothing in force, several           apply the one whose kind of source comes first (Kind::rank)
+//! nothing in force, several equal     none: the choice would be a guess
 //! in force, same bytes                unchanged
 //! in force, changed, same source      by the policy in force: never → report, same-source and any → apply
-//! in force, another source            by the policy in force: any → apply, else report
+//! in force, another source            by the policy in force: any → apply the first, else report
 //! ```
 
 use keelson_machine_config::Reapply;
@@ -55,17 +56,26 @@ pub enum Choice {
     Ambiguous,
 }
 
+/// The one candidate, of some, whose kind of source comes first; `None` when two are equal, or there is none.
+fn first(candidates: &[Candidate<'_>], of: &[usize]) -> Option<usize> {
+    let rank = |i: &usize| candidates.get(*i).map(|candidate| candidate.origin.kind.rank());
+    let best = of.iter().copied().min_by_key(rank)?;
+    let equals = of.iter().filter(|i| rank(i) == rank(&best)).count();
+    (equals == 1).then_some(best)
+}
+
 /// Decides.
 #[must_use]
 pub fn choose(in_force: Option<&InForce<'_>>, candidates: &[Candidate<'_>]) -> Choice {
     let Some(in_force) = in_force else {
-        return match candidates.len() {
-            0 => Choice::Nothing,
-            1 => Choice::Apply {
-                candidate: 0,
+        let all: Vec<usize> = (0..candidates.len()).collect();
+        return match first(candidates, &all) {
+            _ if all.is_empty() => Choice::Nothing,
+            None => Choice::Ambiguous,
+            Some(candidate) => Choice::Apply {
+                candidate,
                 reported: Vec::new(),
             },
-            _ => Choice::Ambiguous,
         };
     };
     let (own, others): (Vec<usize>, Vec<usize>) = (0..candidates.len()).partition(|i| {
@@ -79,11 +89,13 @@ pub fn choose(in_force: Option<&InForce<'_>>, candidates: &[Candidate<'_>]) -> C
             absent: true,
             reported: Vec::new(),
         },
-        ([], [other]) if in_force.reapply == Reapply::Any => Choice::Apply {
-            candidate: *other,
-            reported: Vec::new(),
+        ([], others) if in_force.reapply == Reapply::Any => match first(candidates, others) {
+            None => Choice::Ambiguous,
+            Some(candidate) => Choice::Apply {
+                candidate,
+                reported: Vec::new(),
+            },
         },
-        ([], _) if in_force.reapply == Reapply::Any => Choice::Ambiguous,
         ([], _) => Choice::Keep {
             absent: true,
             reported: others,
@@ -122,14 +134,12 @@ mod tests {
 
     fn origin(bus: &str, volume_id: &str) -> Origin {
         Origin {
-            kind: Kind::Nocloud,
-            device: "/dev/x".to_owned(),
             attachment: Attachment {
                 serial: None,
                 bus: bus.to_owned(),
             },
-            filesystem: "vfat".to_owned(),
             volume_id: volume_id.to_owned(),
+            ..Origin::only(Kind::Nocloud, "/dev/x")
         }
     }
 
@@ -192,6 +202,33 @@ mod tests {
                 "{in_force:?} {candidates:?}"
             );
         }
+    }
+
+    #[test]
+    fn of_different_kinds_the_first_is_taken() {
+        let seed = origin("a", "v");
+        let [fw_cfg, esp, ec2] = [Kind::FwCfg, Kind::Esp, Kind::Ec2].map(|kind| Origin::only(kind, "x"));
+        let drive = Origin {
+            kind: Kind::ConfigDrive,
+            ..origin("b", "v")
+        };
+        let taken = |origins: &[&Origin]| {
+            let found: Vec<Candidate<'_>> = origins
+                .iter()
+                .map(|origin| Candidate {
+                    origin,
+                    fingerprint: "1",
+                })
+                .collect();
+            match choose(None, &found) {
+                Choice::Apply { candidate, .. } => Some(candidate),
+                _ => None,
+            }
+        };
+        assert_eq!(taken(&[&seed, &esp, &fw_cfg, &ec2]), Some(2));
+        assert_eq!(taken(&[&seed, &esp]), Some(1));
+        assert_eq!(taken(&[&ec2, &drive]), Some(1));
+        assert_eq!(taken(&[&seed, &drive, &ec2]), None);
     }
 
     #[test]

@@ -18,7 +18,8 @@ fn main() -> ExitCode {
 }
 
 fn configure(places: &Places) -> anyhow::Result<()> {
-    let looked = source::look(&places.sys, &places.dev);
+    let pinned = generation::Store::read_only(&places.config).pinned();
+    let looked = source::look(places, pinned.as_ref());
     let Outcome { status, .. } = run(places, looked, Steps::all())?;
     let lines = status.lines();
     status::print(&lines, &places.dev.join("console"));

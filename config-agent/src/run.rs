@@ -17,7 +17,7 @@ use crate::keyed::Key;
 use crate::places::Places;
 use crate::render;
 use crate::secrets::SecretStore;
-use crate::source::{Found, Looked, Origin};
+use crate::source::{Found, Looked, MetaData, Origin};
 use crate::status::{State, Status};
 use crate::steps::Steps;
 
@@ -165,7 +165,7 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
         None
     });
     let unusable = !looked.problems.is_empty();
-    let mut documents = documents(looked, &mut status);
+    let mut documents = documents(looked, in_force.as_ref(), &mut status);
     let fingerprints: Vec<String> = documents.iter().map(|found| fingerprint(found, &stores.key)).collect();
     let effective = match chosen(stores, in_force.as_ref(), &documents, &fingerprints) {
         Choice::Nothing => {
@@ -194,6 +194,9 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
         }
         Choice::Apply { candidate, reported } => {
             note_reported(&documents, &reported, &mut status);
+            if in_force.is_none() {
+                note_passed_over(&documents, candidate, &mut status);
+            }
             let (found, fingerprint) = (documents.swap_remove(candidate), fingerprints.get(candidate).cloned());
             apply(
                 stores,
@@ -208,21 +211,37 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
     Outcome { effective, status }
 }
 
-/// The documents that were found, and in the status what there is to say about the rest.
-fn documents(looked: Looked, status: &mut Status) -> Vec<Found> {
-    let Looked { found, at, problems } = looked;
-    status.looked_at = at;
-    status.notes = problems;
-    let is_empty = |found: &Found| Format::detect(&found.user_data) == Format::Empty;
-    let (empty, documents): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_empty);
+/// The documents that were found, and in the status what there is to say about the rest. Without any, metadata make
+/// one; but they never take the place of a document in force.
+fn documents(looked: Looked, in_force: Option<&Generation>, status: &mut Status) -> Vec<Found> {
+    status.looked_at = looked.at;
+    status.looking_ms = u64::try_from(looked.took.as_millis()).unwrap_or(u64::MAX);
+    status.notes = looked.problems;
+    status.notes.extend(looked.notes);
+    let (mut empty, documents): (Vec<Found>, Vec<Found>) = looked.found.into_iter().partition(is_metadata_only);
+    let has_document = in_force.is_some_and(|generation| !generation.provenance.metadata_only);
+    let mut found = documents;
+    if found.is_empty() && !has_document {
+        found = empty.extract_if(.., |found| found.meta_data.has_effect()).collect();
+    }
     let empty = empty
         .iter()
         .map(|found| format!("{} has no user-data, or an empty one", found.origin));
     status.notes.extend(empty);
     status
         .notes
-        .extend(documents.iter().flat_map(|found| found.meta_data.notes.clone()));
-    documents
+        .extend(found.iter().flat_map(|found| found.meta_data.notes.clone()));
+    found
+}
+
+/// Whether there is no document.
+fn is_metadata_only(found: &Found) -> bool {
+    Format::detect(&found.user_data) == Format::Empty
+}
+
+/// What is in force and may hold against other documents: metadata alone do not.
+fn defended<'a>(in_force: Option<&'a Generation>, found: &[Found]) -> Option<&'a Generation> {
+    in_force.filter(|generation| !generation.provenance.metadata_only || found.iter().all(is_metadata_only))
 }
 
 fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], fingerprints: &[String]) -> Choice {
@@ -235,7 +254,7 @@ fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], finge
         })
         .collect();
     let pinned = stores.generations.pinned();
-    let held = match (in_force, &pinned) {
+    let held = match (defended(in_force, found), &pinned) {
         (Some(generation), _) => Some(InForce {
             origin: &generation.provenance.origin,
             // Lost values make the document worth applying again, if it is the same one.
@@ -245,12 +264,12 @@ fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], finge
             }),
             reapply: generation.config.policy.reapply,
         }),
-        (None, Some(origin)) => Some(InForce {
+        (None, Some(origin)) if in_force.is_none() => Some(InForce {
             origin,
             fingerprint: None,
             reapply: Reapply::SameSource,
         }),
-        (None, None) => None,
+        (None, _) => None,
     };
     choose(held.as_ref(), &candidates)
 }
@@ -263,21 +282,45 @@ fn note_reported(documents: &[Found], reported: &[usize], status: &mut Status) {
     }
 }
 
-/// What a document depends on: its bytes, the metadata that count, and the rules that read them.
-fn fingerprint(found: &Found, key: &Key) -> String {
-    let hostname = found
-        .meta_data
-        .hostname
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    key.digest(&[
-        b"document",
-        &found.user_data,
-        hostname.as_bytes(),
-        &keelson_machine_config::SCHEMA.to_le_bytes(),
-    ])
+/// The documents that another one comes before.
+fn note_passed_over(documents: &[Found], taken: usize, status: &mut Status) {
+    let Some(first) = documents.get(taken).map(|found| &found.origin) else {
+        return;
+    };
+    let others = documents.iter().enumerate().filter(|(i, _)| *i != taken);
+    let notes = others.map(|(_, found)| format!("{} is not used: {first} comes before it", found.origin));
+    status.notes.extend(notes);
 }
+
+/// What a document depends on: its bytes, the metadata that count, and the rules that read them. Parts that are absent
+/// leave no trace, so that a document keeps its fingerprint when a release learns of a further part.
+fn fingerprint(found: &Found, key: &Key) -> String {
+    let Found {
+        user_data,
+        meta_data,
+        network_config,
+        vendor_data,
+        ..
+    } = found;
+    let hostname = meta_data.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
+    let keys: Vec<String> = meta_data.public_keys.iter().map(ToString::to_string).collect();
+    let keys = keys.join("\n");
+    let schema = keelson_machine_config::SCHEMA.to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![b"document", user_data, hostname.as_bytes(), &schema];
+    let network = network_config.as_ref().map(|network| network.bytes.as_slice());
+    let extras = [
+        (&b"keys"[..], (!keys.is_empty()).then_some(keys.as_bytes())),
+        (b"network", network),
+        (b"vendor", vendor_data.as_deref()),
+    ];
+    for (name, bytes) in extras {
+        parts.extend(bytes.map(|bytes| [name, bytes]).into_iter().flatten());
+    }
+    key.digest(&parts)
+}
+
+/// What stands for a document where there are only metadata.
+const NO_DOCUMENT: &[u8] = b"schema = 1\n";
 
 /// Validates a document and commits it. Whatever goes wrong, what was in force stays.
 fn apply(
@@ -288,7 +331,12 @@ fn apply(
     status: &mut Status,
     steps: Steps<'_>,
 ) -> Effective {
-    let Some(verdict) = bounded::validate(&found.user_data) else {
+    let document: &[u8] = if is_metadata_only(found) {
+        NO_DOCUMENT
+    } else {
+        &found.user_data
+    };
+    let Some(verdict) = bounded::validate(document) else {
         status.state = State::Rejected;
         let note = format!("the document on {} is too much work to check: shorten it", found.origin);
         status.notes.push(note);
@@ -345,13 +393,12 @@ fn commit(
         redacted,
     } = accepted;
     SecretStore::stamp(&mut config, &secrets, &stores.key);
-    if config.system.hostname.is_none() {
-        config.system.hostname.clone_from(&found.meta_data.hostname);
-    }
+    add_metadata(&mut config, &found.meta_data);
     let provenance = Provenance {
         format: 1,
         origin: found.origin.clone(),
         instance_id: found.meta_data.instance_id.clone(),
+        metadata_only: is_metadata_only(found),
         fingerprint,
         previous: in_force.map(|generation| generation.id.clone()),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
@@ -368,6 +415,16 @@ fn commit(
         log::warn!("what is no longer needed could not be removed: {error:#}");
     }
     Ok(generation)
+}
+
+/// The lowest layer: what the document does not say.
+fn add_metadata(config: &mut MachineConfig, meta_data: &MetaData) {
+    if config.system.hostname.is_none() {
+        config.system.hostname.clone_from(&meta_data.hostname);
+    }
+    if config.ssh.keys.is_empty() {
+        config.ssh.keys.clone_from(&meta_data.public_keys);
+    }
 }
 
 fn files(

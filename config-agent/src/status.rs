@@ -36,6 +36,8 @@ pub struct Status {
     pub source: Option<String>,
     /// What was looked at.
     pub looked_at: Vec<String>,
+    /// How long looking took, milliseconds.
+    pub looking_ms: u64,
     /// What else there is to know, a sentence each.
     pub notes: Vec<String>,
     /// What is wrong, or noteworthy, in the document that was found.
@@ -56,6 +58,7 @@ impl Status {
             generation: None,
             source: None,
             looked_at: Vec::new(),
+            looking_ms: 0,
             notes: Vec::new(),
             report: None,
         }
@@ -82,7 +85,8 @@ impl Status {
             lines.push("in force: the configuration from before".to_owned());
         }
         if self.state == State::None {
-            lines.push(format!("looked at: {}", self.looked_at.join(", ")));
+            let (looked_at, ms) = (self.looked_at.join(", "), self.looking_ms);
+            lines.push(format!("looked at: {looked_at} ({ms} ms)"));
             lines.push("to give one: attach a volume labelled cidata with the file user-data".to_owned());
         }
         lines.extend(self.notes.iter().cloned());

@@ -160,6 +160,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_oci::fuzz::fuzz_oci_container_text,
     },
     Target {
+        name: "openstack-meta-data",
+        run: keelson_config::fuzz::openstack,
+    },
+    Target {
         name: "partition-table",
         run: keelson_init::initrd::fuzz::partition_table,
     },
@@ -192,6 +196,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_image_layout::fuzz::slot_state,
     },
     Target {
+        name: "smbios-table",
+        run: keelson_config::fuzz::smbios_table,
+    },
+    Target {
         name: "superblock",
         run: keelson_init::initrd::fuzz::superblock,
     },
@@ -202,6 +210,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "unit-file",
         run: keelson_init::fuzz::fuzz_unit_file,
+    },
+    Target {
+        name: "wrapped-document",
+        run: keelson_config::fuzz::wrapped_document,
     },
 ];
 

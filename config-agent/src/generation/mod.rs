@@ -40,6 +40,9 @@ pub struct Provenance {
     /// The source's instance id, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// Whether the source gave metadata and no document.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metadata_only: bool,
     /// Keyed digest of the document's bytes and of the metadata that count.
     pub fingerprint: String,
     /// The generation that was in force before.

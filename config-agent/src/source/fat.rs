@@ -1,4 +1,4 @@
-//! Reads FAT12, FAT16 and FAT32: the label, and files of the root directory.
+//! Reads FAT12, FAT16 and FAT32: the label, and files.
 //!
 //! After Microsoft's FAT specification 1.03. Takes nothing on trust: every offset is computed with checks, every chain
 //! of clusters is bounded by the size of what it must hold.
@@ -36,7 +36,7 @@ enum Width {
     ThirtyTwo,
 }
 
-/// The most bytes of a root directory that are looked at; 65536 entries are the most FAT allows.
+/// The most bytes of a directory that are looked at; 65536 entries are the most FAT allows.
 const MAX_DIRECTORY: u64 = 2 << 20;
 const ENTRY: usize = 32;
 const LABEL: u8 = 0x08;
@@ -96,13 +96,11 @@ impl<R: ReadAt> Fat<R> {
     ///
     /// # Errors
     /// It is longer than `limit`, or the volume is damaged.
-    pub fn file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
-        let entries = self.root()?;
-        let file = |entry: &Entry| entry.attributes & (LABEL | DIRECTORY) == 0 && entry.name.eq_ignore_ascii_case(name);
-        let Some(entry) = entries.into_iter().find(file) else {
+    pub fn file(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
+        let Some(entry) = self.find(path)? else {
             return Ok(None);
         };
-        let size = bounded(name, entry.size.into(), limit)?;
+        let size = bounded(path, entry.size.into(), limit)?;
         let mut content = Vec::new();
         if size > 0 {
             self.chain(entry.cluster, size as u64, &mut content)?;
@@ -114,16 +112,36 @@ impl<R: ReadAt> Fat<R> {
         Ok(Some(content))
     }
 
-    fn root(&self) -> Result<Vec<Entry>, VolumeError> {
-        let mut bytes = Vec::new();
-        match self.shape.width {
-            Width::ThirtyTwo => self.chain(self.shape.root_cluster, MAX_DIRECTORY, &mut bytes)?,
-            _ => {
-                let (offset, length) = self.shape.root;
-                bytes.resize(usize::try_from(length.min(MAX_DIRECTORY)).unwrap_or(0), 0);
-                self.device.read_at(offset, &mut bytes)?;
+    /// The entry of a file, folder by folder from the root.
+    fn find(&self, path: &str) -> Result<Option<Entry>, VolumeError> {
+        let mut entries = self.root()?;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let wanted = if parts.peek().is_some() { DIRECTORY } else { 0 };
+            let is_it = |entry: &Entry| {
+                entry.attributes & (LABEL | DIRECTORY) == wanted && entry.name.eq_ignore_ascii_case(part)
+            };
+            match entries.into_iter().find(is_it) {
+                Some(entry) if wanted == DIRECTORY => entries = self.directory(entry.cluster)?,
+                found => return Ok(found),
             }
         }
+        Ok(None)
+    }
+
+    fn directory(&self, cluster: u32) -> Result<Vec<Entry>, VolumeError> {
+        let mut bytes = Vec::new();
+        self.chain(cluster, MAX_DIRECTORY, &mut bytes)?;
+        Ok(entries(&bytes))
+    }
+
+    fn root(&self) -> Result<Vec<Entry>, VolumeError> {
+        if self.shape.width == Width::ThirtyTwo {
+            return self.directory(self.shape.root_cluster);
+        }
+        let (offset, length) = self.shape.root;
+        let mut bytes = vec![0; usize::try_from(length.min(MAX_DIRECTORY)).unwrap_or(0)];
+        self.device.read_at(offset, &mut bytes)?;
         Ok(entries(&bytes))
     }
 

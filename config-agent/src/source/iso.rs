@@ -1,4 +1,4 @@
-//! Reads ISO 9660: the label, and files of the root directory by their Joliet, Rock Ridge or plain names.
+//! Reads ISO 9660: the label, and files by their Joliet, Rock Ridge or plain names.
 //!
 //! After ECMA-119 and the Joliet specification; of Rock Ridge (IEEE P1282) only the name.
 
@@ -32,7 +32,7 @@ enum Names {
 const BLOCK: u64 = 2048;
 /// Descriptors stand from block 16 on; more than this many are not looked at.
 const MAX_DESCRIPTORS: u64 = 16;
-/// The most bytes of a root directory that are looked at.
+/// The most bytes of a directory that are looked at.
 const MAX_DIRECTORY: u32 = 1 << 20;
 
 impl<R: ReadAt> Iso<R> {
@@ -91,16 +91,21 @@ impl<R: ReadAt> Iso<R> {
     ///
     /// # Errors
     /// It is longer than `limit`, or the volume is damaged.
-    pub fn file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
-        let directory = self.read(Extent {
-            size: self.root.size.min(MAX_DIRECTORY),
-            ..self.root
-        })?;
-        let Some(extent) = find(&directory, name, self.names) else {
-            return Ok(None);
-        };
-        bounded(name, extent.size.into(), limit)?;
-        self.read(extent).map(Some)
+    pub fn file(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
+        let mut place = self.root;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let directory = self.read(Extent {
+                size: place.size.min(MAX_DIRECTORY),
+                ..place
+            })?;
+            match find(&directory, part, self.names, parts.peek().is_some()) {
+                Some(extent) => place = extent,
+                None => return Ok(None),
+            }
+        }
+        bounded(path, place.size.into(), limit)?;
+        self.read(place).map(Some)
     }
 
     fn read(&self, extent: Extent) -> Result<Vec<u8>, VolumeError> {
@@ -127,8 +132,8 @@ fn record_extent(record: &[u8]) -> Option<Extent> {
     (extent.block != 0).then_some(extent)
 }
 
-/// The file `name` in a directory; records do not cross blocks.
-fn find(directory: &[u8], name: &str, names: Names) -> Option<Extent> {
+/// The file or folder `name` in a directory; records do not cross blocks.
+fn find(directory: &[u8], name: &str, names: Names, folder: bool) -> Option<Extent> {
     for block in directory.chunks(2048) {
         let mut rest = block;
         while let Some(length) = rest.first().copied().map(usize::from).filter(|length| *length >= 34) {
@@ -136,7 +141,9 @@ fn find(directory: &[u8], name: &str, names: Names) -> Option<Extent> {
                 break;
             };
             let is_directory = record.get(25).is_some_and(|flags| flags & 2 != 0);
-            if !is_directory && record_name(record, names).is_some_and(|found| found.eq_ignore_ascii_case(name)) {
+            if is_directory == folder
+                && record_name(record, names).is_some_and(|found| found.eq_ignore_ascii_case(name))
+            {
                 return record_extent(record).or(Some(Extent { block: 0, size: 0 }));
             }
             rest = tail;

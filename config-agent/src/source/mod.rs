@@ -1,126 +1,117 @@
 //! Where documents come from.
 //!
-//! Each source is one file with one function that looks and gives what it [`Found`]; the order and the choice among
-//! them are made elsewhere. To add one: write its file, a [`Kind`], and a line in [`look`].
+//! Each source is one file with a function that looks and gives what it [`Found`]; which one counts is decided in
+//! [`crate::choose`]. To add one: write its file, a [`Kind`] with its rank, and a line in [`look`].
 
 pub mod block;
+mod config_drive;
+pub mod credential;
+pub mod encoding;
+mod esp;
 mod fat;
+mod found;
+mod fw_cfg;
 mod iso;
 mod meta_data;
-mod nocloud;
+pub mod nocloud;
+mod origin;
 mod read;
 mod settle;
+pub mod smbios;
 mod volume;
+mod volumes;
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use block::Attachment;
+pub use found::{Found, Looked, NetworkConfig, NetworkFormat};
 pub use meta_data::MetaData;
+pub use origin::{Kind, Origin};
 pub use read::ReadAt;
 pub use volume::{Volume, VolumeError};
 
-/// A kind of source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A volume labelled `cidata`.
-    Nocloud,
-}
+use crate::places::Places;
 
-/// Where a document lay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Kind of the source.
-    pub kind: Kind,
-    /// Device node at the time; for people.
-    pub device: String,
-    /// How the device is attached.
-    pub attachment: Attachment,
-    /// File system of the volume.
-    pub filesystem: String,
-    /// What tells the volume from others with its label.
-    pub volume_id: String,
-}
-
-impl Origin {
-    /// Whether a document from here comes from the same source as one from `other`. A device that anyone can plug in
-    /// must carry the same volume as well.
-    #[must_use]
-    pub fn same_as(&self, other: &Self) -> bool {
-        let device = self.kind == other.kind && self.attachment.same_as(&other.attachment);
-        let loose = self.attachment.pluggable() || other.attachment.pluggable();
-        device && (!loose || self.volume_id == other.volume_id)
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Kind::Nocloud = self.kind;
-        write!(
-            f,
-            "volume cidata ({}, {}) on {}",
-            self.filesystem, self.volume_id, self.device
-        )
-    }
-}
-
-/// A document that was found, not yet understood.
-///
-/// No `Debug`: a document holds secrets.
-#[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "a document holds secrets")]
-pub struct Found {
-    /// Where.
-    pub origin: Origin,
-    /// `user-data`, empty when there is none.
-    pub user_data: Vec<u8>,
-    /// `meta-data`.
-    pub meta_data: MetaData,
-}
-
-/// What looking gave.
-#[derive(Default)]
-#[expect(missing_debug_implementations, reason = "a document holds secrets")]
-pub struct Looked {
-    /// The documents.
-    pub found: Vec<Found>,
-    /// What was looked at, a phrase each.
-    pub at: Vec<String>,
-    /// What could not be read, a sentence each.
-    pub problems: Vec<String>,
-}
-
-/// Looks at every local source. Waits a little for devices that the kernel is still detecting, and only if nothing was
-/// found without waiting.
+/// Looks at every local source. Waits a little for devices that the kernel is still detecting: for the firmware's, whose
+/// word comes first, and for disks only while `pinned`, or any document at all, is not found.
 #[must_use]
-pub fn look(sys: &Path, dev: &Path) -> Looked {
-    let mut looked = nocloud::look(sys, dev);
+pub fn look(places: &Places, pinned: Option<&Origin>) -> Looked {
+    let (begun, sys) = (Instant::now(), places.sys.as_path());
     let mut waiting = settle::Waiting::new();
-    while looked.found.is_empty() && looked.problems.is_empty() && waiting.worthwhile(sys) {
-        looked = nocloud::look(sys, dev);
+    waiting.for_firmware(sys);
+    let mut looked = Looked::default();
+    fw_cfg::look(sys, &mut looked);
+    smbios::look(sys, &mut looked);
+    esp::look(&places.boot_facts, &places.dev, &mut looked);
+    let enough = |found: &[Found]| {
+        found
+            .iter()
+            .any(|found| pinned.is_none_or(|pinned| pinned.same_as(&found.origin)))
+    };
+    let mut volumes = volumes::look(sys, &places.dev);
+    while !enough(&looked.found) && !enough(&volumes.found) && volumes.problems.is_empty() && waiting.worthwhile(sys) {
+        volumes = volumes::look(sys, &places.dev);
     }
+    looked.found.append(&mut volumes.found);
+    looked.at.append(&mut volumes.at);
+    looked.problems.append(&mut volumes.problems);
+    nocloud::complete(sys, &mut looked);
+    looked.took = begun.elapsed();
     looked
+}
+
+/// A whole file of the kernel's.
+fn bounded_read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("more than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Entry points for fuzzing.
 pub mod fuzz {
-    use super::{MetaData, Volume};
+    use keelson_machine_config::MAX_DOCUMENT;
 
-    /// A block device: label, identity and the files of a NoCloud volume.
+    use super::{MetaData, Volume, config_drive, encoding, nocloud, smbios};
+
+    /// A block device: label, identity and the files of a volume.
     pub fn volume(data: &[u8]) {
         if let Ok(Some(volume)) = Volume::open(data) {
             let _ = (volume.label(), volume.id(), volume.kind());
-            for name in ["user-data", "meta-data"] {
+            for name in ["user-data", "meta-data", "openstack/latest/user_data"] {
                 let content = volume.file(name, 4096);
                 assert!(content.ok().flatten().is_none_or(|content| content.len() <= 4096));
             }
         }
     }
 
-    /// NoCloud's `meta-data`.
+    /// NoCloud's `meta-data`, and the machine's serial number.
     pub fn meta_data(data: &[u8]) {
         let _ = MetaData::parse(data);
+        let _ = nocloud::hint(&String::from_utf8_lossy(data));
+    }
+
+    /// OpenStack's `meta_data.json` and `vendor_data.json`.
+    pub fn openstack(data: &[u8]) {
+        let mut meta_data = MetaData::parse_openstack(data);
+        let _ = config_drive::vendor_data(data, &mut meta_data);
+    }
+
+    /// A raw SMBIOS table.
+    pub fn smbios_table(data: &[u8]) {
+        if let Ok(parts) = smbios::parts(data) {
+            assert!(parts.len() <= smbios::MAX_PAYLOAD);
+        }
+    }
+
+    /// What a document is wrapped in.
+    pub fn wrapped_document(data: &[u8]) {
+        if let Ok(document) = encoding::document(data.to_vec()) {
+            assert!(document.len() <= MAX_DOCUMENT.max(data.len()));
+        }
     }
 }

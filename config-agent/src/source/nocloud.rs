@@ -1,84 +1,118 @@
-//! NoCloud: a volume labelled `cidata` with the files `user-data` and `meta-data`.
+//! NoCloud: a volume labelled `cidata` with the files `user-data` and `meta-data`, and perhaps `vendor-data` and
+//! `network-config`; or a hint in the machine's serial number.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use keelson_machine_config::MAX_DOCUMENT;
 
-use super::block::{self, BlockDevice};
-use super::{Found, Kind, Looked, MetaData, Origin, Volume, VolumeError};
+use super::found::MAX_EXTRA;
+use super::{Found, Kind, Looked, MetaData, NetworkConfig, NetworkFormat, Origin, Volume, VolumeError, smbios};
 
-const LABEL: &str = "cidata";
-/// Longest `meta-data` that is read.
-const MAX_META_DATA: usize = 64 << 10;
-
-/// Looks at every block device once.
-pub(super) fn look(sys: &Path, dev: &Path) -> Looked {
-    let mut looked = Looked {
-        at: vec!["volumes labelled cidata".to_owned()],
-        ..Looked::default()
-    };
-    match block::devices(sys, dev) {
-        Ok(devices) => devices.iter().for_each(|device| look_at(device, &mut looked)),
-        Err(error) => looked.problems.push(format!("cannot list block devices: {error}")),
-    }
-    looked
-}
-
-fn look_at(device: &BlockDevice, looked: &mut Looked) {
-    let node = device.node.display().to_string();
-    match open(device) {
-        Ok(None) => {}
-        Ok(Some(volume)) => match read(device, &volume) {
-            Ok(found) => looked.found.push(found),
-            Err(error) => looked
-                .problems
-                .push(format!("the volume cidata on {node} is not used: {}", chain(&error))),
-        },
-        // Most devices carry something else, an empty drive carries nothing: neither is worth a word to an operator.
-        Err(error) => log::debug!(device = node, error:% = chain(&error); "cannot look at a block device"),
-    }
-}
-
-/// The device's volume if its label is the right one.
-fn open(device: &BlockDevice) -> Result<Option<Volume<File>>, VolumeError> {
-    let file = open_read_only(&device.node)?;
-    let Some(volume) = Volume::open(file)? else {
-        return Ok(None);
-    };
-    Ok(volume.label()?.eq_ignore_ascii_case(LABEL).then_some(volume))
-}
-
-/// Non-blocking, so that an optical drive without a medium answers at once.
-fn open_read_only(node: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    Ok(File::from(rustix::fs::open(node, flags, Mode::empty())?))
-}
-
-fn read(device: &BlockDevice, volume: &Volume<File>) -> Result<Found, VolumeError> {
+/// What a volume holds.
+pub(super) fn read(volume: &Volume<File>, origin: Origin) -> Result<Found, VolumeError> {
     let user_data = volume.file("user-data", MAX_DOCUMENT)?.unwrap_or_default();
-    let meta_data = volume.file("meta-data", MAX_META_DATA)?.unwrap_or_default();
+    let meta_data = volume.file("meta-data", MAX_EXTRA)?.unwrap_or_default();
+    let network = volume
+        .file("network-config", MAX_EXTRA)?
+        .filter(|bytes| !bytes.is_empty());
+    let vendor = volume.file("vendor-data", MAX_EXTRA)?.filter(|bytes| !bytes.is_empty());
     Ok(Found {
-        origin: Origin {
-            kind: Kind::Nocloud,
-            device: device.node.display().to_string(),
-            attachment: device.attachment.clone(),
-            filesystem: volume.kind().to_owned(),
-            volume_id: volume.id(),
-        },
-        user_data,
         meta_data: MetaData::parse(&meta_data),
+        network_config: network.map(|bytes| NetworkConfig {
+            format: NetworkFormat::CloudInit,
+            bytes,
+        }),
+        vendor_data: vendor,
+        ..Found::document(origin, user_data)
     })
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
+/// What the machine's serial number says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// Host name and instance id.
+    pub meta_data: MetaData,
+    /// What it asks for and does not get, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads `ds=nocloud[-net][;KEY=VALUE]…`; `None` when the serial number is just a number. Keys: `h` or `local-hostname`,
+/// `i` or `instance-id`; `s` or `seedfrom` names a place in the network, which is not read.
+#[must_use]
+pub fn hint(serial: &str) -> Option<Hint> {
+    let (_, words) = serial.split_once("ds=")?;
+    let (kind, settings) = words.split_once(';').unwrap_or((words, ""));
+    if !["nocloud", "nocloud-net"]
+        .iter()
+        .any(|name| kind.trim().eq_ignore_ascii_case(name))
+    {
+        return None;
     }
-    text
+    let mut hint = Hint::default();
+    let pairs = settings.split(';').filter_map(|setting| setting.trim().split_once('='));
+    for (key, value) in pairs {
+        match key {
+            "h" | "local-hostname" => hint.meta_data.set_hostname(value),
+            "i" | "instance-id" => hint.meta_data.set_instance_id(value),
+            "s" | "seedfrom" => hint.notes.push(
+                "the serial number asks for a document from the network (s=), which is not read: attach a volume \
+                 labelled cidata"
+                    .to_owned(),
+            ),
+            _ => hint.notes.push(format!(
+                "the serial number has the key {:?}, which has no meaning: h and i do",
+                key.chars().take(32).collect::<String>()
+            )),
+        }
+    }
+    Some(hint)
+}
+
+/// Lets the serial number's facts stand in for those that no other source gave.
+pub(super) fn complete(sys: &Path, looked: &mut Looked) {
+    let Some(hint) = smbios::identity(sys, "product_serial").and_then(|serial| hint(&serial)) else {
+        return;
+    };
+    looked.notes.extend(hint.notes);
+    if looked.found.is_empty() {
+        let serial = Found::document(Origin::only(Kind::Serial, "product_serial"), Vec::new());
+        looked.found.push(serial);
+    }
+    for found in &mut looked.found {
+        found.meta_data.complete(hint.meta_data.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_serial_number() {
+        let read = |serial| {
+            let Hint { meta_data, notes } = hint(serial)?;
+            Some((
+                meta_data.hostname.map(|name| name.to_string()),
+                meta_data.instance_id,
+                notes.len(),
+            ))
+        };
+        let some =
+            |host: Option<&str>, id: Option<&str>, notes| Some((host.map(str::to_owned), id.map(str::to_owned), notes));
+        for (serial, expected) in [
+            ("1234", None),
+            ("ds=ec2", None),
+            ("ds=nocloud", some(None, None, 0)),
+            ("ds=nocloud;h=web;i=i-1", some(Some("web"), Some("i-1"), 0)),
+            (
+                "ds=nocloud;local-hostname=Web.example;",
+                some(Some("web.example"), None, 0),
+            ),
+            ("ds=nocloud-net;s=http://10.0.2.2/;h=web", some(Some("web"), None, 1)),
+            ("ds=nocloud;x=1", some(None, None, 1)),
+        ] {
+            assert_eq!(read(serial), expected, "{serial}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Whether more block devices may appear: a controller without a driver yet, or a disk that its driver has not shown yet.
+//! Whether more devices may appear: a controller without a driver yet, or a disk that its driver has not shown yet.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The longest the boot waits for a device.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time between two looks.
-const STEP: Duration = Duration::from_millis(25);
+const STEP: Duration = Duration::from_millis(10);
 
 /// A bounded wait.
 pub(super) struct Waiting {
@@ -23,7 +23,17 @@ impl Waiting {
 
     /// After a short sleep, whether to look again: not when time is up, nor when nothing more is to come.
     pub(super) fn worthwhile(&mut self, sys: &Path) -> bool {
-        if Instant::now() >= self.until || !still_detecting(sys) {
+        still_detecting(sys) && self.step()
+    }
+
+    /// Waits for the driver of the hypervisor's firmware device, if there is such a device.
+    pub(super) fn for_firmware(&mut self, sys: &Path) {
+        while FIRMWARE.pending(sys) && self.step() {}
+    }
+
+    /// Sleeps a little, unless time is up.
+    fn step(&self) -> bool {
+        if Instant::now() >= self.until {
             return false;
         }
         std::thread::sleep(STEP);
@@ -40,6 +50,13 @@ struct Bus {
     /// Beginning of a folder's name, at this depth below the device, that shows the end of detection.
     done: (&'static str, usize),
 }
+
+/// Shows its content as soon as its driver is there.
+const FIRMWARE: Bus = Bus {
+    devices: "bus/platform/devices",
+    attribute: ("modalias", "acpi:QEMU0002"),
+    done: ("driver", 0),
+};
 
 /// Loading a driver ends with the detection of what hangs on PCI and virtio; a USB stick is looked at a second later.
 const BUSES: [Bus; 4] = [
@@ -67,13 +84,18 @@ const BUSES: [Bus; 4] = [
     },
 ];
 
-fn still_detecting(sys: &Path) -> bool {
-    BUSES.iter().any(|bus| {
-        entries(&sys.join(bus.devices)).into_iter().any(|device| {
-            let kind = fs::read_to_string(device.join(bus.attribute.0)).unwrap_or_default();
-            kind.starts_with(bus.attribute.1) && !shows(&device, bus.done)
+impl Bus {
+    /// Whether one of its devices is not detected yet.
+    fn pending(&self, sys: &Path) -> bool {
+        entries(&sys.join(self.devices)).into_iter().any(|device| {
+            let kind = fs::read_to_string(device.join(self.attribute.0)).unwrap_or_default();
+            kind.starts_with(self.attribute.1) && !shows(&device, self.done)
         })
-    })
+    }
+}
+
+fn still_detecting(sys: &Path) -> bool {
+    BUSES.iter().any(|bus| bus.pending(sys))
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

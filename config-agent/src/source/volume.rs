@@ -1,4 +1,4 @@
-//! A small read-only file system that can carry a document: what it is called, and its files at the top.
+//! A small read-only file system that can carry a document: what it is called, and its files.
 //!
 //! The device is only ever read, never mounted: no kernel file-system driver sees what a stranger wrote on it.
 
@@ -80,14 +80,15 @@ impl<R: ReadAt> Volume<R> {
         }
     }
 
-    /// Content of a file in the root directory, names compared without case; `None` when there is none.
+    /// Content of a file, names compared without case; `None` when there is none. The path begins at the root directory
+    /// and has `/` between its parts.
     ///
     /// # Errors
     /// It is longer than `limit`, or the volume is damaged.
-    pub fn file(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
+    pub fn file(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
         match self {
-            Self::Fat(fat) => fat.file(name, limit),
-            Self::Iso(iso) => iso.file(name, limit),
+            Self::Fat(fat) => fat.file(path, limit),
+            Self::Iso(iso) => iso.file(path, limit),
         }
     }
 }

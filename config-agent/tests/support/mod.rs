@@ -56,6 +56,43 @@ impl Machine {
         fs::write(self.places.dev.join(name), content).unwrap();
     }
 
+    /// Gives QEMU's firmware device a blob.
+    pub fn fw_cfg(&self, name: &str, content: &[u8]) {
+        let place = self.places.sys.join("firmware/qemu_fw_cfg/by_name").join(name);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("raw"), content).unwrap();
+    }
+
+    /// Gives the firmware's table these strings of type 11.
+    pub fn smbios(&self, strings: &[String]) {
+        let mut table = vec![11, 5, 0, 0, u8::try_from(strings.len()).unwrap()];
+        for string in strings {
+            table.extend(string.as_bytes());
+            table.push(0);
+        }
+        table.extend([0, 127, 4, 0, 0, 0, 0]);
+        let place = self.places.sys.join("firmware/dmi/tables");
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("DMI"), table).unwrap();
+    }
+
+    /// Sets one of the firmware's words about the machine.
+    pub fn identity(&self, name: &str, value: &str) {
+        let place = self.places.sys.join("class/dmi/id");
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(name), format!("{value}\n")).unwrap();
+    }
+
+    /// Boots from a disk with this EFI system partition.
+    pub fn esp(&self, content: &[u8]) {
+        let facts = serde_json::json!({
+            "disk": {"device": "/dev/vda", "esp": "/dev/vda1", "slot_state": "/dev/vda2", "state": "/dev/vda5"},
+            "state": {"mode": "read-write"},
+        });
+        fs::write(&self.places.boot_facts, facts.to_string()).unwrap();
+        fs::write(self.places.dev.join("vda1"), content).unwrap();
+    }
+
     pub fn detach(&self, name: &str) {
         fs::remove_file(self.places.sys.join("class/block").join(name)).unwrap();
     }
@@ -66,7 +103,8 @@ impl Machine {
     }
 
     pub fn boot_watched(&self, steps: Steps<'_>) -> Outcome {
-        let looked = source::look(&self.places.sys, &self.places.dev);
+        let pinned = keelson_config::generation::Store::read_only(&self.places.config).pinned();
+        let looked = source::look(&self.places, pinned.as_ref());
         run(&self.places, looked, steps).unwrap()
     }
 
@@ -107,6 +145,9 @@ pub fn fat(label: &str, size: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
     {
         let volume = fatfs::FileSystem::new(&mut disk, fatfs::FsOptions::new()).unwrap();
         for (name, content) in files {
+            for (at, _) in name.match_indices('/') {
+                volume.root_dir().create_dir(&name[..at]).unwrap();
+            }
             volume.root_dir().create_file(name).unwrap().write_all(content).unwrap();
         }
     }

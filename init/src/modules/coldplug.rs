@@ -9,8 +9,9 @@ use super::Loader;
 /// Rounds of looking again: a driver makes new devices appear, for instance a controller its disks.
 const ROUNDS: usize = 8;
 
-/// Buses that hypervisors make: their devices answer at once, while a controller of a real bus waits for its links.
-const PARAVIRTUAL: [&str; 3] = ["virtio:", "vmbus:", "xen:"];
+/// Devices that hypervisors make answer at once, while a controller of a real bus waits for its links. The first is
+/// QEMU's firmware configuration, which the configuration waits for.
+const PARAVIRTUAL: [&str; 4] = ["acpi:QEMU0002:", "virtio:", "vmbus:", "xen:"];
 
 /// Aliases of all devices under `/sys/bus`, each once, in order.
 #[must_use]
