@@ -24,6 +24,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_os_build::fuzz::boot_entry,
     },
     Target {
+        name: "boot-history",
+        run: keelson_image_layout::fuzz::boot_history,
+    },
+    Target {
         name: "control-frame",
         run: keelson_manager_api::fuzz::fuzz_control_frame,
     },

@@ -62,6 +62,7 @@ impl Machine {
             },
             state: StateMount::ReadWrite,
             previous_failure: None,
+            slots: None,
             milestones: Vec::new(),
         };
         Machine { directory, facts }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::release::Release;
 use crate::slot::Slot;
+use crate::slot_state::{Reason, SlotState, State};
 
 /// The facts of this boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +29,41 @@ pub struct BootFacts {
     /// Why the previous boot ended, if the initramfs found a trace: for instance `corruption`, `panic`.
     #[serde(default)]
     pub previous_failure: Option<String>,
+    /// The slots as the record had them once this boot was counted, slot A first; absent if it cannot be read.
+    #[serde(default)]
+    pub slots: Option<[SlotFacts; 2]>,
     /// Milestones in microseconds since the kernel started: name and time, in order.
     #[serde(default)]
     pub milestones: Vec<(String, u64)>,
+}
+
+/// What is known of a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotFacts {
+    /// What it is good for.
+    pub state: State,
+    /// Boots it may still begin.
+    pub tries: u8,
+    /// Why it last lost one.
+    pub reason: Reason,
+    /// The release in it.
+    pub version: String,
+}
+
+impl SlotFacts {
+    /// Both slots of a record, slot A first.
+    #[must_use]
+    pub fn of(state: &SlotState) -> [SlotFacts; 2] {
+        Slot::ALL.map(|slot| {
+            let record = state.slot(slot);
+            SlotFacts {
+                state: record.state,
+                tries: record.tries,
+                reason: record.reason,
+                version: record.version_text(),
+            }
+        })
+    }
 }
 
 /// Device nodes of the system disk.

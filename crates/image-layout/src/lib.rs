@@ -4,6 +4,7 @@
 //! The bytes are described in `docs/formats/`; installed machines keep them for years, so fields are only appended.
 
 pub mod boot_entry;
+pub mod boot_history;
 pub mod facts;
 pub mod fuzz;
 pub mod partitions;
@@ -15,7 +16,7 @@ pub mod users;
 pub mod verity;
 
 pub use boot_entry::{Counter, EntryName};
-pub use facts::{BootFacts, Disk, StateMount};
+pub use facts::{BootFacts, Disk, SlotFacts, StateMount};
 pub use partitions::Part;
 pub use release::Release;
 pub use slot::Slot;

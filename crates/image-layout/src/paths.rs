@@ -35,6 +35,8 @@ pub const CONFIG_STATUS: &str = "/run/keelson/config/status.json";
 pub const RUN_SECRETS: &str = "/run/keelson/secrets";
 /// The engine's API.
 pub const ENGINE_SOCKET: &str = "/run/docker.sock";
+/// Journal: questions.
+pub const JOURNAL_QUERY: &str = "/run/keelson/journal.sock";
 /// Journal: native protocol.
 pub const JOURNAL_NATIVE: &str = "/run/systemd/journal/socket";
 /// Journal: standard output of services.
@@ -43,6 +45,8 @@ pub const JOURNAL_STDOUT: &str = "/run/systemd/journal/stdout";
 pub const JOURNAL_SYSLOG: &str = "/run/systemd/journal/dev-log";
 /// What the network service tells others, and its sockets.
 pub const RUN_NETD: &str = "/run/keelson/netd";
+/// What the network service knows, JSON.
+pub const NETD_STATUS: &str = "/run/keelson/netd/status.json";
 /// The resolver's record socket.
 pub const RESOLVER_SOCKET: &str = "/run/keelson/netd/resolver.sock";
 
@@ -62,6 +66,10 @@ pub const CONFIG: &str = "/state/config";
 pub const SECRETS: &str = "/state/secrets";
 /// Boot history.
 pub const BOOT: &str = "/state/boot";
+/// What booted, and why each boot ended, JSON ([`crate::boot_history::History`]).
+pub const BOOT_HISTORY: &str = "/state/boot/history";
+/// What PID 1 leaves at an orderly end, JSON ([`crate::boot_history::Ending`]).
+pub const BOOT_ENDING: &str = "/state/boot/ending";
 /// Journal store.
 pub const JOURNAL: &str = "/state/journal";
 /// Engine store.

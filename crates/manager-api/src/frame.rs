@@ -50,7 +50,7 @@ pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T, FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{FromManager, Hello, Notice, Refusal, Reply, ReplyFrame, Request, RequestFrame};
+    use crate::message::{FromManager, Hello, Notice, Refusal, Reply, ReplyFrame, Request, RequestFrame, Words};
     use proptest::prelude::*;
 
     #[test]
@@ -62,6 +62,23 @@ mod tests {
         let text = r#"{"id":7,"request":"start","unit":"netd"}"#;
         assert_eq!(encode(&request).unwrap(), text.as_bytes());
         assert_eq!(decode::<RequestFrame>(text.as_bytes()).unwrap(), request);
+
+        let plain = r#"{"id":8,"request":"reboot"}"#;
+        let words = |why: Option<&str>| Words {
+            person: None,
+            why: why.map(str::to_owned),
+        };
+        let reboot = |words| RequestFrame {
+            id: 8,
+            request: Request::Reboot { words },
+        };
+        assert_eq!(encode(&reboot(words(None))).unwrap(), plain.as_bytes());
+        assert_eq!(decode::<RequestFrame>(plain.as_bytes()).unwrap(), reboot(words(None)));
+        let said = r#"{"id":8,"request":"reboot","why":"kernel"}"#;
+        assert_eq!(
+            decode::<RequestFrame>(said.as_bytes()).unwrap(),
+            reboot(words(Some("kernel")))
+        );
 
         let reply = r#"{"id":7,"reply":"refused","refusal":"no-such-unit","message":"there is no unit `x`"}"#;
         let FromManager::Reply(ReplyFrame {
@@ -115,8 +132,12 @@ mod tests {
     #[test]
     fn requests_that_change_something_need_authority() {
         for request in [
-            Request::Reboot,
-            Request::PowerOff,
+            Request::Reboot {
+                words: Words::default(),
+            },
+            Request::PowerOff {
+                words: Words::default(),
+            },
             Request::Reexec,
             Request::Stop { unit: "x".into() },
         ] {

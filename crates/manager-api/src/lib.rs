@@ -12,7 +12,7 @@ pub use client::{Client, ClientError};
 pub use frame::{FrameError, MAX_FRAME};
 pub use message::{
     FromManager, Hello, Kind, Notice, PowerKind, Refusal, Reply, ReplyFrame, Request, RequestFrame, UnitState,
-    UnitStatus,
+    UnitStatus, Words,
 };
 
 /// Entry points for fuzzing: any bytes may come in, errors are fine, panics are bugs.

@@ -70,9 +70,17 @@ pub enum Request {
         unit: String,
     },
     /// Orderly reboot; answered at once.
-    Reboot,
+    Reboot {
+        /// What the boot history shall say.
+        #[serde(flatten)]
+        words: Words,
+    },
     /// Orderly power off; answered at once.
-    PowerOff,
+    PowerOff {
+        /// What the boot history shall say.
+        #[serde(flatten)]
+        words: Words,
+    },
     /// PID 1 starts a new copy of itself that takes over everything; answered at once.
     Reexec,
     /// Notices from now on; answered at once.
@@ -85,6 +93,17 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         !matches!(self, Request::List | Request::Status { .. } | Request::Subscribe)
     }
+}
+
+/// What a caller says about itself and its wish; kept for people, never trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Words {
+    /// The person on whose behalf it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// The reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A reply with the id of its request.
@@ -192,6 +211,12 @@ pub struct UnitStatus {
     pub state: UnitState,
     /// When it came to this state, milliseconds on the monotonic clock.
     pub since_ms: u64,
+    /// When its process was first started on this boot, microseconds on the monotonic clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_us: Option<u64>,
+    /// When it was first up (ready, done or reached) on this boot, microseconds on the monotonic clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_us: Option<u64>,
     /// Main process, while there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main_pid: Option<i32>,

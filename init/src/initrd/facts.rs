@@ -10,6 +10,7 @@ use keelson_image_layout::{BootFacts, Reason, Release, Slot, paths};
 use super::milestones::Milestones;
 use super::root::SYSROOT;
 use super::search::System;
+use super::slot;
 use super::state::Opened;
 use super::trace::Failure;
 
@@ -31,14 +32,11 @@ pub struct Told<'a> {
     pub failure: Option<&'a Failure>,
 }
 
-/// Writes the facts for the system stage.
-///
-/// # Errors
-/// Says what could not be written.
-pub fn write(told: Told<'_>, mut times: Milestones) -> Result<()> {
-    times.reached("switch");
+/// The facts, but for the times.
+#[must_use]
+pub fn gather(told: Told<'_>) -> BootFacts {
     let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default();
-    let facts = BootFacts {
+    BootFacts {
         format: FORMAT,
         release: told.release,
         slot: told.system.slot,
@@ -48,8 +46,18 @@ pub fn write(told: Told<'_>, mut times: Milestones) -> Result<()> {
         disk: told.system.nodes.facts(),
         state: told.opened.mount,
         previous_failure: told.failure.map(|failure| word(failure.trace.reason)),
-        milestones: times.into_list(),
-    };
+        slots: slot::facts(&told.system.nodes),
+        milestones: Vec::new(),
+    }
+}
+
+/// Writes the facts for the system stage.
+///
+/// # Errors
+/// Says what could not be written.
+pub fn write(mut facts: BootFacts, mut times: Milestones) -> Result<()> {
+    times.reached("switch");
+    facts.milestones = times.into_list();
     fs::create_dir_all(paths::RUN)?;
     fs::write(paths::BOOT_FACTS, serde_json::to_vec(&facts)?)?;
     Ok(())

@@ -14,6 +14,7 @@ pub mod efi;
 pub mod facts;
 pub mod fuzz;
 pub mod gpt;
+pub mod history;
 pub mod milestones;
 pub mod mounts;
 pub mod root;
@@ -90,6 +91,7 @@ fn boot() -> Result<Infallible> {
     times.reached("disk");
 
     let (dumps, failure) = look_back(&guard);
+    let before = slot::facts(&system.nodes);
     let trial = choose_slot(&system, &loader, &release, failure.as_ref())?;
     guard.feed();
 
@@ -109,14 +111,15 @@ fn boot() -> Result<Infallible> {
     trace::remove_dumps(Path::new(mounts::PSTORE), &dumps);
     times.reached("state");
 
-    let told = facts::Told {
+    let facts = facts::gather(facts::Told {
         release,
         trial,
         system: &system,
         opened,
         failure: failure.as_ref(),
-    };
-    facts::write(told, times).context("write the boot's facts")?;
+    });
+    history::keep(&facts, before, failure.as_ref());
+    facts::write(facts, times).context("write the boot's facts")?;
     drivers::answer_kernel_no_more();
     guard.feed();
     Err(switch::switch(guard.hand_over())).context("start the system")

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use keelson_image_layout::slot_state::Found;
 use keelson_image_layout::slot_state::boot::{self, Attempt, Boot};
-use keelson_image_layout::{Part, Reason, Slot, SlotRecord, SlotState, State};
+use keelson_image_layout::{Part, Reason, Slot, SlotFacts, SlotRecord, SlotState, State};
 use keelson_slot_store::{Esp, EspError, Plan, RecordStore, plan_entry};
 
 use super::disk::Nodes;
@@ -26,6 +26,15 @@ pub enum Verdict {
         /// Why the slot is refused.
         reason: Reason,
     },
+}
+
+/// What the record says of both slots now; `None` if it cannot be read.
+#[must_use]
+pub fn facts(nodes: &Nodes) -> Option<[SlotFacts; 2]> {
+    match RecordStore::open(nodes.part(Part::SlotState)).ok()?.read() {
+        Found::Record(current) => Some(SlotFacts::of(&current.state)),
+        Found::Nothing | Found::Newer { .. } => None,
+    }
 }
 
 /// Counts a failure of an earlier boot, then this boot, and says whether to go on.

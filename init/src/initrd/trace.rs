@@ -30,6 +30,21 @@ pub struct Failure {
     pub text: String,
 }
 
+/// Most letters of a line that is told.
+const LINE_LETTERS: usize = 200;
+/// How the kernel begins its last line.
+const GIVES_UP: &str = "Kernel panic - not syncing";
+
+impl Failure {
+    /// The line in which the kernel gave up, if it was kept.
+    #[must_use]
+    pub fn last_line(&self) -> Option<&str> {
+        let line = self.text.lines().find_map(|line| line.get(line.find(GIVES_UP)?..))?;
+        let end = line.char_indices().nth(LINE_LETTERS).map_or(line.len(), |(at, _)| at);
+        line.get(..end)
+    }
+}
+
 /// All dumps in a mounted pstore.
 #[must_use]
 pub fn read_dumps(pstore: &Path) -> Vec<Dump> {
@@ -146,6 +161,7 @@ mod tests {
         assert_eq!(failure.text, "<6>first\n<6>second\n<0>last\n");
         assert_eq!(failure.trace.reason, Reason::Panic);
         assert_eq!(failure.trace.number, 1_700_000_000);
+        assert_eq!(failure.last_line(), None);
     }
 
     #[test]
@@ -163,7 +179,12 @@ mod tests {
         ];
         for (text, reason) in table {
             let dumps = [dump("dmesg-efi_pstore-1", &format!("Panic#1 Part1\n{text}\n"))];
-            assert_eq!(judge(&dumps, false).unwrap().trace.reason, reason, "{text}");
+            let failure = judge(&dumps, false).unwrap();
+            assert_eq!(failure.trace.reason, reason, "{text}");
+            assert!(
+                failure.last_line().is_some_and(|line| line.starts_with("Kernel panic"))
+                    || !text.contains("not syncing")
+            );
         }
     }
 

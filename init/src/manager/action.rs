@@ -1,6 +1,7 @@
 //! Everything PID 1 may do as a consequence of an event. The system stage performs actions in order; a failure comes
 //! back as an event.
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::{Notice, PowerKind, Reply};
 
 use super::event::Connection;
@@ -54,6 +55,8 @@ pub enum Action {
     AnnounceEnd {
         /// How.
         kind: PowerKind,
+        /// Who asked for it.
+        asker: Asker,
     },
     /// Signal every process but PID 1.
     SignalAll {

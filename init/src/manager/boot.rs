@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::{Notice, PowerKind};
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +122,10 @@ impl Manager {
             format!("{target} not reached within {within:?}: {waits}"),
         ));
         match self.boot.policy.otherwise {
-            Otherwise::Reboot => self.begin_shutdown(now, PowerKind::Reboot, out),
+            Otherwise::Reboot => {
+                let asker = Asker::FailedBoot { reason: waits };
+                self.begin_shutdown(now, PowerKind::Reboot, asker, out);
+            }
             Otherwise::Stay => {
                 out.push(report(
                     Level::Failure,

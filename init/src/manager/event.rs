@@ -1,5 +1,6 @@
 //! Everything that can happen to PID 1. Values only.
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::Request;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,8 @@ pub enum Event {
         id: u64,
         /// What the caller may do.
         authority: Authority,
+        /// The unit the caller belongs to.
+        unit: Option<String>,
         /// What is asked.
         request: Request,
     },
@@ -76,9 +79,15 @@ pub enum Event {
         connection: Connection,
     },
     /// Ctrl-Alt-Del or SIGINT.
-    AskedToReboot,
+    AskedToReboot {
+        /// Which of them.
+        asker: Asker,
+    },
     /// The power button or SIGTERM.
-    AskedToPowerOff,
+    AskedToPowerOff {
+        /// Which of them.
+        asker: Asker,
+    },
     /// SIGUSR1.
     AskedToReexec,
     /// No child is left at all.

@@ -32,6 +32,7 @@ pub use event::{Authority, Connection, Event, Exit, Notification};
 pub use state::{Entry, State, Wish};
 
 use boot::Boot;
+use request::Caller;
 use shutdown::Shutdown;
 
 use crate::unit::Unit;
@@ -74,13 +75,20 @@ impl Manager {
                 connection,
                 id,
                 authority,
+                unit,
                 request,
             } => {
-                self.asked(now, connection, id, authority, request, &mut out);
+                let caller = Caller {
+                    connection,
+                    id,
+                    authority,
+                    unit,
+                };
+                self.asked(now, caller, request, &mut out);
             }
             Event::Disconnected { connection } => self.forget(connection),
-            Event::AskedToReboot => self.begin_shutdown(now, PowerKind::Reboot, &mut out),
-            Event::AskedToPowerOff => self.begin_shutdown(now, PowerKind::PowerOff, &mut out),
+            Event::AskedToReboot { asker } => self.begin_shutdown(now, PowerKind::Reboot, asker, &mut out),
+            Event::AskedToPowerOff { asker } => self.begin_shutdown(now, PowerKind::PowerOff, asker, &mut out),
             Event::AskedToReexec => self.ask_reexec(&mut out),
             Event::NoChildren => self.no_children(&mut out),
         }
@@ -147,6 +155,11 @@ impl Manager {
         }
         if std::mem::discriminant(&entry.state) != std::mem::discriminant(&state) {
             entry.since = now;
+        }
+        match state {
+            State::Starting { .. } => entry.first_started = entry.first_started.or(Some(now)),
+            State::Running | State::Done => entry.first_up = entry.first_up.or(Some(now)),
+            _ => {}
         }
         entry.state = state;
         let notice = Notice::UnitChanged {

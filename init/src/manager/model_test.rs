@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::{PowerKind, Request};
 use proptest::prelude::*;
 
@@ -317,7 +318,9 @@ impl World {
                 exit: Exit::Code(0),
             }),
             Deed::SpawnFails => self.fail_next_spawn = true,
-            Deed::Power => self.event(Event::AskedToPowerOff),
+            Deed::Power => self.event(Event::AskedToPowerOff {
+                asker: Asker::PowerButton,
+            }),
             Deed::NoChildren if self.alive.is_empty() && self.manager.is_shutting_down() => {
                 self.event(Event::NoChildren)
             }
@@ -367,6 +370,7 @@ impl World {
             connection,
             id,
             authority: Authority::Control,
+            unit: None,
             request,
         });
         self.check_budget();

@@ -2,36 +2,36 @@
 
 use std::time::Duration;
 
-use keelson_manager_api::{PowerKind, Refusal, Reply, Request};
+use keelson_image_layout::boot_history::Asker;
+use keelson_manager_api::{PowerKind, Refusal, Reply, Request, Words};
 
 use super::state::{Entry, State, Then, Waiter, Wish};
 use super::{Action, Authority, Connection, Level, Manager, report};
 
+/// Who asks.
+pub(super) struct Caller {
+    pub connection: Connection,
+    pub id: u64,
+    pub authority: Authority,
+    pub unit: Option<String>,
+}
+
 impl Manager {
-    pub(super) fn asked(
-        &mut self,
-        now: Duration,
-        connection: Connection,
-        id: u64,
-        authority: Authority,
-        request: Request,
-        out: &mut Vec<Action>,
-    ) {
-        if let Some(reply) = self.answer(now, connection, id, authority, request, out) {
+    pub(super) fn asked(&mut self, now: Duration, caller: Caller, request: Request, out: &mut Vec<Action>) {
+        let (connection, id) = (caller.connection, caller.id);
+        if let Some(reply) = self.answer(now, caller, request, out) {
             out.push(Action::Reply { connection, id, reply });
         }
     }
 
     /// The reply, or `None` if it comes later from [`Manager::answer_waiters`].
-    fn answer(
-        &mut self,
-        now: Duration,
-        connection: Connection,
-        id: u64,
-        authority: Authority,
-        request: Request,
-        out: &mut Vec<Action>,
-    ) -> Option<Reply> {
+    fn answer(&mut self, now: Duration, caller: Caller, request: Request, out: &mut Vec<Action>) -> Option<Reply> {
+        let Caller {
+            connection,
+            id,
+            authority,
+            unit,
+        } = caller;
         let needed = if request.changes_something() {
             Authority::Control
         } else {
@@ -58,8 +58,8 @@ impl Manager {
             Request::Start { unit } => self.ask_up(now, connection, id, &unit, Up::Start, out),
             Request::Restart { unit } => self.ask_up(now, connection, id, &unit, Up::Restart, out),
             Request::Stop { unit } => self.ask_down(connection, id, unit),
-            Request::Reboot => Some(self.ask_power(now, PowerKind::Reboot, out)),
-            Request::PowerOff => Some(self.ask_power(now, PowerKind::PowerOff, out)),
+            Request::Reboot { words } => Some(self.ask_power(now, PowerKind::Reboot, unit, words, out)),
+            Request::PowerOff { words } => Some(self.ask_power(now, PowerKind::PowerOff, unit, words, out)),
             Request::Reexec if self.is_shutting_down() => Some(going_down()),
             Request::Reexec => {
                 out.push(Action::Reply {
@@ -126,11 +126,18 @@ impl Manager {
         None
     }
 
-    fn ask_power(&mut self, now: Duration, kind: PowerKind, out: &mut Vec<Action>) -> Reply {
+    fn ask_power(
+        &mut self,
+        now: Duration,
+        kind: PowerKind,
+        unit: Option<String>,
+        words: Words,
+        out: &mut Vec<Action>,
+    ) -> Reply {
         if self.is_shutting_down() {
             return going_down();
         }
-        self.begin_shutdown(now, kind, out);
+        self.begin_shutdown(now, kind, Asker::request(unit, words.person, words.why), out);
         Reply::Done
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::{Notice, PowerKind};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,7 @@ impl Shutdown {
 }
 
 impl Manager {
-    pub(super) fn begin_shutdown(&mut self, now: Duration, kind: PowerKind, out: &mut Vec<Action>) {
+    pub(super) fn begin_shutdown(&mut self, now: Duration, kind: PowerKind, asker: Asker, out: &mut Vec<Action>) {
         if self.is_shutting_down() {
             return;
         }
@@ -69,7 +70,8 @@ impl Manager {
             PowerKind::PowerOff => "powering off",
         };
         out.push(report(Level::Milestone, format!("{what}: stopping {running} units")));
-        out.push(Action::AnnounceEnd { kind });
+        out.push(report(Level::Detail, format!("{what}: asked for {asker}")));
+        out.push(Action::AnnounceEnd { kind, asker });
         self.tell(&Notice::ShuttingDown { kind }, out);
         self.wish_down(self.names());
         self.advance(now, out);

@@ -121,6 +121,12 @@ pub struct Entry {
     pub state: State,
     /// Since when.
     pub since: Duration,
+    /// When its process was first started.
+    #[serde(default)]
+    pub first_started: Option<Duration>,
+    /// When it was first up.
+    #[serde(default)]
+    pub first_up: Option<Duration>,
     /// A `Spawn` was asked for and not answered.
     pub spawning: bool,
     /// The main process.
@@ -150,6 +156,8 @@ impl Entry {
             wish: Wish::Down,
             state: State::Stopped,
             since: Duration::ZERO,
+            first_started: None,
+            first_up: None,
             spawning: false,
             process: None,
             group_populated: false,
@@ -207,6 +215,8 @@ impl Entry {
             kind: self.unit.kind,
             state: self.outer_state(),
             since_ms: u64::try_from(self.since.as_millis()).unwrap_or(u64::MAX),
+            started_us: self.first_started.map(micros),
+            up_us: self.first_up.map(micros),
             main_pid: self.process.as_ref().map(|process| process.pid),
             restarts: self.restarts,
             status: self.status.clone(),
@@ -226,4 +236,8 @@ impl Entry {
             State::Failed => UnitState::Failed,
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -9,17 +9,33 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::cgroup::{Groups, Place};
 use crate::manager::{Authority, Manager};
 
-/// What the peer may do. Its pidfd makes sure that the group looked at is that of the process that connected.
-pub(super) fn authority(socket: &OwnedFd, groups: &Groups, manager: &Manager) -> Authority {
-    match peer(socket) {
-        Some((text, uid)) => {
-            let control = |unit: &str| {
-                let service = manager.entries().get(unit).and_then(|entry| entry.service());
-                service.is_some_and(|service| service.control)
-            };
-            decide_authority(groups.place(&text), uid, control)
-        }
-        None => Authority::Nothing,
+/// Who is at the other end of a connection.
+pub(super) struct Known {
+    /// What it may do.
+    pub authority: Authority,
+    /// The unit it belongs to.
+    pub unit: Option<String>,
+}
+
+/// What the peer is and may do. Its pidfd makes sure that the group looked at is that of the process that connected.
+pub(super) fn known(socket: &OwnedFd, groups: &Groups, manager: &Manager) -> Known {
+    let Some((text, uid)) = peer(socket) else {
+        return Known {
+            authority: Authority::Nothing,
+            unit: None,
+        };
+    };
+    let control = |unit: &str| {
+        let service = manager.entries().get(unit).and_then(|entry| entry.service());
+        service.is_some_and(|service| service.control)
+    };
+    let place = groups.place(&text);
+    Known {
+        authority: decide_authority(place, uid, control),
+        unit: match place {
+            Place::Unit(unit) => Some(unit.to_owned()),
+            Place::Machine | Place::Outside => None,
+        },
     }
 }
 

@@ -36,6 +36,7 @@ pub struct Control {
 struct Peer {
     socket: OwnedFd,
     authority: Authority,
+    unit: Option<String>,
     greeted: bool,
 }
 
@@ -45,6 +46,8 @@ pub struct Kept {
     number: u32,
     descriptor: i32,
     authority: Authority,
+    #[serde(default)]
+    unit: Option<String>,
     greeted: bool,
 }
 
@@ -98,7 +101,7 @@ impl Control {
     pub fn accept(&mut self, groups: &Groups, manager: &Manager) -> Option<(u32, &OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::accept_with(&self.listener, flags).ok()?;
-        let authority = authority::authority(&socket, groups, manager);
+        let authority::Known { authority, unit } = authority::known(&socket, groups, manager);
         let outsiders = self
             .peers
             .values()
@@ -114,6 +117,7 @@ impl Control {
         let peer = Peer {
             socket,
             authority,
+            unit,
             greeted: false,
         };
         let greeted = frame::encode(&Hello::ours()).is_ok_and(|packet| peer.send(&packet));
@@ -130,6 +134,12 @@ impl Control {
         self.peers
             .get(&number)
             .map_or(Authority::Nothing, |peer| peer.authority)
+    }
+
+    /// The unit at the other end.
+    #[must_use]
+    pub fn unit(&self, number: u32) -> Option<&str> {
+        self.peers.get(&number)?.unit.as_deref()
     }
 
     /// Reads what a connection has sent.
@@ -194,6 +204,7 @@ impl Control {
             number: *number,
             descriptor: peer.socket.as_raw_fd(),
             authority: peer.authority,
+            unit: peer.unit.clone(),
             greeted: peer.greeted,
         });
         (self.listener.as_raw_fd(), kept.collect(), self.next)
@@ -207,6 +218,7 @@ impl Control {
             number,
             descriptor,
             authority,
+            unit,
             greeted,
         } in kept
         {
@@ -216,6 +228,7 @@ impl Control {
                     Peer {
                         socket,
                         authority,
+                        unit,
                         greeted,
                     },
                 );
@@ -290,8 +303,8 @@ pub fn describe(request: &Request) -> String {
     match request {
         Request::List => "list".to_owned(),
         Request::Subscribe => "subscribe".to_owned(),
-        Request::Reboot => "reboot".to_owned(),
-        Request::PowerOff => "power-off".to_owned(),
+        Request::Reboot { .. } => "reboot".to_owned(),
+        Request::PowerOff { .. } => "power-off".to_owned(),
         Request::Reexec => "reexec".to_owned(),
         Request::Status { unit } => format!("status {unit}"),
         Request::Start { unit } => format!("start {unit}"),

@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod console;
 pub mod control;
 pub mod devices;
+mod ending;
 pub mod handover;
 pub mod hardware;
 pub mod load;
@@ -28,9 +29,11 @@ pub mod uevent;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
-use keelson_image_layout::BootFacts;
+use keelson_image_layout::boot_history::Asker;
+use keelson_image_layout::{BootFacts, paths};
 use keelson_manager_api::PowerKind;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -61,6 +64,8 @@ pub struct System {
     hardware: Option<Hardware>,
     facts: Option<BootFacts>,
     more_to_reap: bool,
+    /// Who wanted the machine to go down.
+    asker: Option<Asker>,
     finished: Option<PowerKind>,
 }
 
@@ -97,6 +102,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     if system.hardware.is_none() {
         return ExitCode::SUCCESS;
     }
+    system.leave_word(kind);
     match power::go_down(kind, console) {
         Ok(never) => match never {},
         Err(error) => {
@@ -157,6 +163,7 @@ impl System {
             sockets: BTreeMap::new(),
             pipes: BTreeMap::new(),
             more_to_reap: true,
+            asker: None,
             finished: None,
         })
     }
@@ -188,6 +195,16 @@ impl System {
                     .say(format!("boot-complete slot={slot} version={version} after={after:.1}s"));
             }
             None => self.console.say(format!("boot-complete after={after:.1}s")),
+        }
+    }
+
+    fn leave_word(&mut self, kind: PowerKind) {
+        let (Some(facts), Some(asker)) = (&self.facts, self.asker.take()) else {
+            return;
+        };
+        if let Err(error) = ending::leave(Path::new(paths::BOOT_ENDING), facts, kind, asker) {
+            self.console
+                .complain(format!("the boot history will not know of this end: {error}"));
         }
     }
 

@@ -48,7 +48,8 @@ impl System {
                 self.say_boot_complete();
                 None
             }
-            Action::AnnounceEnd { kind } => {
+            Action::AnnounceEnd { kind, asker } => {
+                self.asker = Some(asker);
                 let word = match kind {
                     PowerKind::Reboot => "reboot\n",
                     PowerKind::PowerOff => "power-off\n",

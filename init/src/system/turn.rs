@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::PowerKind;
 use nix::sys::signal::Signal;
 
@@ -77,7 +78,9 @@ impl System {
                     .is_some_and(|hardware| hardware.is_pressed(index))
                 {
                     self.console.say("power button pressed");
-                    self.dispatch(Event::AskedToPowerOff);
+                    self.dispatch(Event::AskedToPowerOff {
+                        asker: Asker::PowerButton,
+                    });
                 }
             }
             Source::Listener => self.accept(),
@@ -128,8 +131,14 @@ impl System {
                 .and_then(|number| Signal::try_from(number).ok());
             match signal {
                 Some(Signal::SIGCHLD) => self.more_to_reap = true,
-                Some(Signal::SIGINT) => self.dispatch(Event::AskedToReboot),
-                Some(Signal::SIGTERM) => self.dispatch(Event::AskedToPowerOff),
+                Some(Signal::SIGINT) => {
+                    let asker = sender(info.ssi_pid);
+                    self.dispatch(Event::AskedToReboot { asker });
+                }
+                Some(Signal::SIGTERM) => {
+                    let asker = sender(info.ssi_pid);
+                    self.dispatch(Event::AskedToPowerOff { asker });
+                }
                 Some(Signal::SIGUSR1) => self.dispatch(Event::AskedToReexec),
                 _ => {}
             }
@@ -147,11 +156,13 @@ impl System {
     fn serve_connection(&mut self, number: u32) {
         let connection = Connection(u64::from(number));
         let authority = self.control.authority(number);
+        let unit = self.control.unit(number).map(str::to_owned);
         for received in self.control.receive(number) {
             let event = match received {
                 Received::Request(frame) => {
                     log::info!(
-                        "asked to {}, with authority {authority:?}",
+                        "{} asks to {}, with authority {authority:?}",
+                        unit.as_deref().unwrap_or("no unit"),
                         control::describe(&frame.request)
                     );
                     let (id, request) = (frame.id, frame.request);
@@ -159,6 +170,7 @@ impl System {
                         connection,
                         id,
                         authority,
+                        unit: unit.clone(),
                         request,
                     }
                 }
@@ -178,6 +190,15 @@ impl System {
             Place::Unit(unit) => Some(unit.to_owned()),
             Place::Machine | Place::Outside => None,
         }
+    }
+}
+
+/// Who sent a signal; the kernel does for Ctrl-Alt-Del.
+fn sender(pid: u32) -> Asker {
+    if pid == 0 {
+        Asker::Keyboard
+    } else {
+        Asker::Signal { pid }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use keelson_manager_api::{Client, Refusal, Reply, Request, UnitState};
+use keelson_manager_api::{Client, Refusal, Reply, Request, UnitState, Words};
 use machine::{Machine, Unit};
 
 /// This program again, in the part a unit's environment names.
@@ -269,7 +269,9 @@ fn privileged_authority_is_the_callers_group() {
     let mut outsider = Client::connect(&machine.path("control")).unwrap();
     for request in [
         Request::List,
-        Request::PowerOff,
+        Request::PowerOff {
+            words: Words::default(),
+        },
         Request::Stop { unit: "service".into() },
     ] {
         assert!(refused(&outsider.request(request).unwrap()));

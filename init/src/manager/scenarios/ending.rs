@@ -1,9 +1,10 @@
 //! How units stop, and how the machine goes down.
 
-use keelson_manager_api::{PowerKind, Refusal, Reply, Request};
+use keelson_image_layout::boot_history::Asker;
+use keelson_manager_api::{PowerKind, Refusal, Reply, Request, Words};
 
 use super::{SERVICE, Story, unit};
-use crate::manager::{Action, Event, Exit};
+use crate::manager::{Action, Authority, Connection, Event, Exit};
 
 #[test]
 fn stopping_goes_against_the_order_and_takes_along_what_requires_it() {
@@ -44,12 +45,13 @@ fn shutdown_stops_in_order_then_the_rest_then_the_machine() {
     let mut story = Story::of(vec![unit("a", "", SERVICE), unit("b", "requires = [\"a\"]", SERVICE)]);
     story.boot().ready("a").ready("b").take();
     let (first, second) = (story.pid("b"), story.pid("a"));
-    story.event(Event::AskedToReboot);
+    story.event(Event::AskedToReboot { asker: Asker::Keyboard });
     let actions = story.take();
     let place = |wanted: &Action| actions.iter().position(|action| action == wanted).expect("the action");
     let (word, stop) = (
         Action::AnnounceEnd {
             kind: PowerKind::Reboot,
+            asker: Asker::Keyboard,
         },
         Action::Signal { pid: first, signal: 15 },
     );
@@ -76,7 +78,9 @@ fn shutdown_stops_in_order_then_the_rest_then_the_machine() {
 #[test]
 fn shutdown_is_bounded_and_says_what_it_waits_for() {
     let mut story = Story::of(vec![unit("stuck", "", "stop-timeout = \"5min\"")]);
-    story.boot().executed("stuck").event(Event::AskedToPowerOff);
+    story.boot().executed("stuck").event(Event::AskedToPowerOff {
+        asker: Asker::PowerButton,
+    });
     story.after(5_000);
     let told =
         |action: &Action| matches!(action, Action::Report(report) if report.text.starts_with("waiting for stuck"));
@@ -104,7 +108,7 @@ fn nothing_starts_while_the_machine_goes_down() {
     story
         .boot()
         .exits("a", Exit::Code(1))
-        .event(Event::AskedToReboot)
+        .event(Event::AskedToReboot { asker: Asker::Keyboard })
         .take();
     story.ask(9, Request::Start { unit: "b".into() });
     let replies = story.after(60_000);
@@ -119,4 +123,26 @@ fn nothing_starts_while_the_machine_goes_down() {
         )
     ));
     assert_eq!(story.spawned(), [""; 0]);
+}
+
+#[test]
+fn the_end_tells_who_asked_for_it() {
+    let words = Words {
+        person: Some("core".into()),
+        why: Some("new kernel".into()),
+    };
+    let mut story = Story::of(vec![unit("a", "", SERVICE)]);
+    story.boot().ready("a").take();
+    story.event(Event::Asked {
+        connection: Connection(1),
+        id: 1,
+        authority: Authority::Control,
+        unit: Some("access".into()),
+        request: Request::PowerOff { words: words.clone() },
+    });
+    let expected = Action::AnnounceEnd {
+        kind: PowerKind::PowerOff,
+        asker: Asker::request(Some("access".into()), words.person, words.why),
+    };
+    assert!(story.take().contains(&expected));
 }

@@ -114,6 +114,7 @@ impl Story {
             connection,
             id,
             authority: Authority::Control,
+            unit: None,
             request,
         })
     }

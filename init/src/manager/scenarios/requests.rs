@@ -1,6 +1,7 @@
 //! The control socket: replies, authority, notices.
 
-use keelson_manager_api::{Notice, PowerKind, Refusal, Reply, Request};
+use keelson_image_layout::boot_history::Asker;
+use keelson_manager_api::{Notice, PowerKind, Refusal, Reply, Request, Words};
 
 use super::{SERVICE, Story, unit};
 use crate::manager::{Action, Authority, Connection, Event, Exit};
@@ -44,7 +45,13 @@ fn only_those_who_may_are_obeyed() {
     for (authority, request, allowed) in [
         (Authority::Nothing, Request::List, false),
         (Authority::Read, Request::List, true),
-        (Authority::Read, Request::Reboot, false),
+        (
+            Authority::Read,
+            Request::Reboot {
+                words: Words::default(),
+            },
+            false,
+        ),
         (Authority::Read, Request::Stop { unit: "a".into() }, false),
         (Authority::Control, Request::Status { unit: "a".into() }, true),
     ] {
@@ -52,6 +59,7 @@ fn only_those_who_may_are_obeyed() {
             connection: Connection(1),
             id: 1,
             authority,
+            unit: None,
             request,
         });
         let refused = matches!(
@@ -84,7 +92,9 @@ fn subscribers_hear_of_changes_until_they_leave() {
         story.take().into_iter().filter_map(notice).collect::<Vec<_>>()
     };
     assert!(notices(&mut story).contains(&Notice::BootComplete));
-    story.event(Event::AskedToPowerOff);
+    story.event(Event::AskedToPowerOff {
+        asker: Asker::PowerButton,
+    });
     assert_eq!(
         notices(&mut story)[0],
         Notice::ShuttingDown {

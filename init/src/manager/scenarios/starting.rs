@@ -135,3 +135,20 @@ fn the_whole_state_survives_being_written_and_read() {
         Some((1, Reply::Done))
     );
 }
+
+#[test]
+fn the_first_start_of_a_unit_is_remembered() {
+    let mut story = Story::of(vec![unit("a", "", SERVICE)]);
+    let times = |story: &Story| {
+        let status = story.manager.entries()["a"].to_status();
+        (status.started_us, status.up_us)
+    };
+    assert_eq!(times(&story), (None, None));
+    story.boot().executed("a").after(20);
+    assert_eq!(times(&story), (Some(5_000_000), None));
+    story.ready("a");
+    assert_eq!(times(&story), (Some(5_000_000), Some(5_020_000)));
+    story.after(1_000).ask(1, Request::Restart { unit: "a".into() });
+    story.exits("a", Exit::Code(0)).executed("a").ready("a");
+    assert_eq!(times(&story), (Some(5_000_000), Some(5_020_000)));
+}
