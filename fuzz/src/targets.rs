@@ -196,6 +196,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_shim_api::fuzz::fuzz_shim_request,
     },
     Target {
+        name: "signed-program",
+        run: keelson_os_build::fuzz::signed_program,
+    },
+    Target {
         name: "slot-state",
         run: keelson_image_layout::fuzz::slot_state,
     },

@@ -8,11 +8,13 @@ use thiserror::Error;
 use crate::cache::Cache;
 use crate::deb::{PackageError, Packages, Wanted};
 
-/// The two parts of the firmware.
+/// The parts of the firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
     /// Code, mapped read-only.
     pub code: PathBuf,
+    /// Code with Secure Boot, for machines with system management mode.
+    pub secure_code: PathBuf,
     /// Empty variables; every machine needs a copy of its own.
     pub variables: PathBuf,
 }
@@ -40,9 +42,10 @@ pub fn firmware(cache: &Cache) -> Result<Firmware, FirmwareError> {
     let folder = packages.unpacked(packages.find("ovmf")?)?.join("usr/share/OVMF");
     let firmware = Firmware {
         code: folder.join("OVMF_CODE_4M.fd"),
+        secure_code: folder.join("OVMF_CODE_4M.secboot.fd"),
         variables: folder.join("OVMF_VARS_4M.fd"),
     };
-    for path in [&firmware.code, &firmware.variables] {
+    for path in [&firmware.code, &firmware.secure_code, &firmware.variables] {
         if !path.is_file() {
             return Err(FirmwareError::Missing { path: path.clone() });
         }

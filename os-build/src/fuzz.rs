@@ -1,5 +1,6 @@
 //! Entry points for fuzzing: each takes any bytes and must not panic.
 
+use crate::secure_boot::authenticode;
 use crate::{deb, kernel, uki};
 
 /// A kernel module.
@@ -19,4 +20,10 @@ pub fn boot_entry(data: &[u8]) {
     for name in [".linux", ".osrel", ".uname"] {
         let _ = uki::section(data, name);
     }
+}
+
+/// A program of firmware with signatures of unknown origin.
+pub fn signed_program(data: &[u8]) {
+    let _ = authenticode::signatures(data);
+    let _ = authenticode::without_signatures(data);
 }

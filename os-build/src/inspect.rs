@@ -12,10 +12,11 @@ use keelson_image_layout::verity::BLOCK;
 use keelson_image_layout::{EntryName, Part, RootHash, Slot, SlotRecord, SlotState};
 
 use crate::digest::{hex, sha256};
-use crate::disk::esp::{self, Entry};
+use crate::disk::esp::{self, Entry, Held};
 use crate::disk::region::Region;
 use crate::disk::table::{self, Found};
 use crate::progress::mib;
+use crate::secure_boot::authenticode::{self, Signature};
 use crate::uki;
 
 /// A disk's report.
@@ -27,6 +28,8 @@ pub struct Report {
     pub slot_state: Option<(SlotState, usize)>,
     /// Both slots.
     pub slots: [SlotReport; 2],
+    /// Who signed the boot loader; `None` if there is none that could be signed.
+    pub loader: Option<Vec<Signature>>,
     /// Names in `EFI/Linux` that belong to no slot.
     pub strangers: Vec<String>,
 }
@@ -57,6 +60,8 @@ pub struct EntryReport {
     pub version: Option<String>,
     /// Kernel release.
     pub kernel: Option<String>,
+    /// Who signed it; `None` if it cannot be signed.
+    pub signatures: Option<Vec<Signature>>,
 }
 
 /// Reads a disk.
@@ -71,7 +76,10 @@ pub fn inspect(path: &Path) -> Result<Report> {
         found.with_context(|| format!("{} has no partition {:?}", path.display(), part.label()))
     };
     let slot_state = read_slot_state(&disk, place(Part::SlotState)?)?;
-    let entries = read_entries(&disk, place(Part::Esp)?)?;
+    let files = read_esp(&disk, place(Part::Esp)?)?;
+    let loader = files.iter().find(|file| file.path == esp::LOADER);
+    let loader = loader.and_then(|file| authenticode::signatures(&file.bytes).ok());
+    let entries = esp::entries(files);
     let mut slots = Vec::new();
     for slot in Slot::ALL {
         slots.push(SlotReport {
@@ -95,6 +103,7 @@ pub fn inspect(path: &Path) -> Result<Report> {
         partitions,
         slot_state,
         slots,
+        loader,
         strangers,
     })
 }
@@ -109,8 +118,8 @@ fn read_slot_state(disk: &File, part: &Found) -> Result<Option<(SlotState, usize
     Ok(SlotState::newest(first, second).map(|current| (current.state, current.next_copy)))
 }
 
-fn read_entries(disk: &File, part: &Found) -> Result<Vec<Entry>> {
-    Ok(esp::read_entries(ReadOnly(Region::new(disk, part.start, part.len)))?)
+fn read_esp(disk: &File, part: &Found) -> Result<Vec<Held>> {
+    Ok(esp::read(ReadOnly(Region::new(disk, part.start, part.len)))?.files)
 }
 
 /// A region that takes no writes: the FAT library asks for a device it could write to.
@@ -153,6 +162,7 @@ fn report_entry(entry: &Entry) -> EntryReport {
                 .find_map(|line| line.strip_prefix("IMAGE_VERSION=").map(str::to_owned))
         }),
         kernel: text(".uname"),
+        signatures: authenticode::signatures(&entry.bytes).ok(),
     }
 }
 
@@ -180,6 +190,7 @@ impl fmt::Display for Report {
             Some((state, next)) => writeln!(f, "slot state  sequence {}, copy {next} is written next", state.seq)?,
             None => writeln!(f, "slot state  neither copy can be read")?,
         }
+        writeln!(f, "loader      signed by {}", Signers(self.loader.as_deref()))?;
         self.slots.iter().try_for_each(|slot| slot.fmt(f))?;
         self.strangers
             .iter()
@@ -225,11 +236,28 @@ impl fmt::Display for SlotReport {
                 entry.name,
                 mib(entry.bytes)
             )?;
+            writeln!(f, "              signed by {}", Signers(entry.signatures.as_deref()))?;
         }
         if self.entries.is_empty() {
             writeln!(f, "  entry       none")?;
         }
         Ok(())
+    }
+}
+
+/// Who signed a file, for people.
+struct Signers<'a>(Option<&'a [Signature]>);
+
+impl fmt::Display for Signers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some([first, rest @ ..]) => {
+                first.fmt(f)?;
+                rest.iter().try_for_each(|signature| write!(f, "; {signature}"))
+            }
+            Some([]) => f.write_str("nobody"),
+            None => f.write_str("nobody: it is no PE file"),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod progress;
 pub mod qemu;
 pub mod release;
 pub mod root;
+pub mod secure_boot;
 pub mod tool;
 pub mod uki;
 pub mod verity;

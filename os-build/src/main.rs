@@ -1,5 +1,7 @@
 //! The command `os-build`: reads its arguments and hands over to the library.
 
+mod locked;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +32,12 @@ enum Command {
     },
     /// Fetch the UEFI firmware for virtual machines and print where it is
     Firmware,
+    /// Make the keys of Secure Boot
+    Keys(locked::KeysArguments),
+    /// Make the variable store of a virtual machine that starts only what the keys signed
+    Enrol(locked::EnrolArguments),
+    /// Sign boot loader and boot entries of a disk image, or one file
+    Sign(locked::SignArguments),
     /// Boot an image in QEMU, run a container on it and fetch its page
     Boot(BootArguments),
 }
@@ -98,6 +106,9 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Image(arguments) => build_image(arguments),
         Command::Boot(arguments) => boot_machine(arguments),
+        Command::Keys(arguments) => locked::keys(&arguments),
+        Command::Enrol(arguments) => locked::enrol(&arguments),
+        Command::Sign(arguments) => locked::sign(&arguments),
         Command::Inspect { disk } => print(&inspect::inspect(&disk)?.to_string()),
         Command::Firmware => {
             let found = firmware::firmware(&Cache::of_user()?)?;

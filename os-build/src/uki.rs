@@ -215,13 +215,13 @@ pub fn section<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use object::write::pe::{NtHeaders, Writer};
 
     use super::*;
 
     /// A small PE file with one section and room for more headers.
-    fn pe(content: &[u8]) -> Vec<u8> {
+    pub(crate) fn pe(content: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(true, 4096, 1024, &mut bytes);
         writer.reserve_dos_header();

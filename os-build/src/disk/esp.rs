@@ -5,17 +5,21 @@
 
 use std::io::{self, Read, Seek, Write};
 
-use fatfs::{FileSystem, FsOptions};
+use fatfs::{Dir, FileSystem, FsOptions, ReadWriteSeek};
 use thiserror::Error;
 
 use super::fat::{self, FatError, Volume};
 
 /// Folder of the boot entries.
 pub const ENTRIES: &str = "EFI/Linux";
+/// The boot loader, where firmware looks without being told.
+pub const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 /// The loader's settings: no menu, no entry preferred, nothing to edit.
-const LOADER_CONF: &[u8] = b"timeout 0\neditor no\n";
+pub const LOADER_CONF: &[u8] = b"timeout 0\neditor no\n";
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
+/// Folders in folders that are followed.
+const DEPTH: u8 = 8;
 
 /// What goes onto the partition.
 #[derive(Debug, Clone)]
@@ -52,7 +56,51 @@ pub enum EspError {
 /// # Errors
 /// See [`EspError`].
 pub fn write<D: Write + Seek>(device: &mut D, bytes: u64, content: &Content<'_>) -> Result<(), EspError> {
-    let needed = fat::directory_bytes(content.entries.iter().map(|(name, _)| name.as_str()));
+    let file = |path: &str, bytes: &[u8]| Held {
+        path: path.to_owned(),
+        bytes: bytes.to_vec(),
+    };
+    let mut files = vec![file(LOADER, content.loader), file("loader/loader.conf", LOADER_CONF)];
+    let entries = content.entries.iter();
+    files.extend(entries.map(|(name, bytes)| file(&format!("{ENTRIES}/{name}"), bytes)));
+    let volume = Contents {
+        files,
+        id: content.volume_id,
+        time: content.time,
+    };
+    write_volume(device, bytes, &volume)
+}
+
+/// A file of the partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Path from the top, without a leading slash.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything on the partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The files, in the order of the directories.
+    pub files: Vec<Held>,
+    /// Serial number of the volume.
+    pub id: u32,
+    /// Seconds since 1970 of every time stamp.
+    pub time: u64,
+}
+
+/// Makes the file system of `bytes` bytes on `device`, which holds only zeros, with any files.
+///
+/// # Errors
+/// See [`EspError`].
+pub fn write_volume<D: Write + Seek>(device: &mut D, bytes: u64, contents: &Contents) -> Result<(), EspError> {
+    let names = contents
+        .files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix(ENTRIES)?.strip_prefix('/'));
+    let needed = fat::directory_bytes(names);
     if needed > SECTOR {
         return Err(EspError::Directory { bytes: needed });
     }
@@ -60,23 +108,68 @@ pub fn write<D: Write + Seek>(device: &mut D, bytes: u64, content: &Content<'_>)
         bytes,
         cluster: 4096,
         label: "KEELSON ESP",
-        id: content.volume_id,
-        time: content.time,
+        id: contents.id,
+        time: contents.time,
     };
-    let mut files = vec![
-        ("EFI/BOOT/BOOTX64.EFI".to_owned(), content.loader),
-        ("loader/loader.conf".to_owned(), LOADER_CONF),
-    ];
-    files.extend(
-        content
-            .entries
-            .iter()
-            .map(|(name, bytes)| (format!("{ENTRIES}/{name}"), *bytes)),
-    );
+    let files: Vec<(String, &[u8])> = contents
+        .files
+        .iter()
+        .map(|file| (file.path.clone(), file.bytes.as_slice()))
+        .collect();
     Ok(fat::write(device, &volume, &files)?)
 }
 
-/// A file found on the partition.
+/// Reads everything. The time is that of the boot loader.
+///
+/// # Errors
+/// It is no FAT file system, or cannot be read.
+pub fn read<D: Read + Write + Seek>(device: D) -> Result<Contents, EspError> {
+    let volume = FileSystem::new(device, FsOptions::new().update_accessed_date(false))?;
+    let mut contents = Contents {
+        files: Vec::new(),
+        id: volume.volume_id(),
+        time: 0,
+    };
+    read_folder(&volume.root_dir(), "", &mut contents, DEPTH)?;
+    Ok(contents)
+}
+
+fn read_folder<D: ReadWriteSeek>(
+    folder: &Dir<'_, D>,
+    at: &str,
+    into: &mut Contents,
+    depth: u8,
+) -> Result<(), EspError> {
+    for found in folder.iter() {
+        let found = found?;
+        let name = found.file_name();
+        let path = format!("{at}{name}");
+        if found.is_file() {
+            if path == LOADER {
+                into.time = seconds(found.modified());
+            }
+            let mut bytes = Vec::new();
+            found.to_file().read_to_end(&mut bytes)?;
+            into.files.push(Held { path, bytes });
+        } else if name != "." && name != ".." && depth > 0 {
+            read_folder(&found.to_dir(), &format!("{path}/"), into, depth - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// FAT has no time zones; ours are UTC.
+fn seconds(stamp: fatfs::DateTime) -> u64 {
+    let small = |value: u16| i8::try_from(value).unwrap_or_default();
+    let (date, time) = (stamp.date, stamp.time);
+    let year = i16::try_from(date.year).unwrap_or_default();
+    let (hour, min, sec) = (small(time.hour), small(time.min), small(time.sec));
+    jiff::civil::DateTime::new(year, small(date.month), small(date.day), hour, min, sec, 0)
+        .and_then(|moment| jiff::tz::Offset::UTC.to_timestamp(moment))
+        .map_or(0, |moment| u64::try_from(moment.as_second()).unwrap_or_default())
+}
+
+/// A boot entry found on the partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Name as the directory has it.
@@ -90,21 +183,20 @@ pub struct Entry {
 /// # Errors
 /// It is no FAT file system, or `EFI/Linux` cannot be read.
 pub fn read_entries<D: Read + Write + Seek>(device: D) -> Result<Vec<Entry>, EspError> {
-    let volume = FileSystem::new(device, FsOptions::new().update_accessed_date(false))?;
-    let mut entries = Vec::new();
-    for found in volume.root_dir().open_dir(ENTRIES)?.iter() {
-        let found = found?;
-        if found.is_file() {
-            let mut bytes = Vec::new();
-            found.to_file().read_to_end(&mut bytes)?;
-            entries.push(Entry {
-                name: found.file_name(),
-                bytes,
-            });
-        }
-    }
+    Ok(entries(read(device)?.files))
+}
+
+/// The boot entries among the files.
+#[must_use]
+pub fn entries(files: Vec<Held>) -> Vec<Entry> {
+    let entry = |file: Held| {
+        let name = file.path.strip_prefix(ENTRIES)?.strip_prefix('/')?.to_owned();
+        let bytes = file.bytes;
+        (!name.contains('/')).then_some(Entry { name, bytes })
+    };
+    let mut entries: Vec<Entry> = files.into_iter().filter_map(entry).collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
+    entries
 }
 
 #[cfg(test)]
@@ -137,6 +229,11 @@ mod tests {
         let entries: [(&str, &[u8]); 2] = [("ka+3-0.efi", &big), ("kb+3-0.efi", b"small")];
         let mut device = made(&entries).unwrap();
         assert!(device == made(&entries).unwrap());
+        let contents = read(Cursor::new(&mut device)).unwrap();
+        assert_eq!((contents.id, contents.time), (0x1234_5678, 1_700_000_000));
+        let mut again = vec![0; SIZE];
+        write_volume(&mut Cursor::new(&mut again), SIZE as u64, &contents).unwrap();
+        assert_eq!(read(Cursor::new(&mut again)).unwrap(), contents);
         let found = read_entries(Cursor::new(&mut device)).unwrap();
         let names: Vec<&str> = found.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["ka+3-0.efi", "kb+3-0.efi"]);

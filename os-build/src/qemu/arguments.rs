@@ -114,6 +114,10 @@ pub struct MachineSpec {
     pub kernel_words: Vec<String>,
     /// Start of the guest's clock as `-rtc base=` takes it, for instance `1970-01-01T00:00:00`.
     pub clock_base: Option<String>,
+    /// Whether the firmware code is one with Secure Boot: its variables are out of the system's reach.
+    pub secure: bool,
+    /// Socket of a software TPM (`swtpm`) that the machine gets.
+    pub tpm: Option<PathBuf>,
     /// Whether to give the machine an i6300esb watchdog that resets it.
     pub watchdog: bool,
     /// How instructions are run.
@@ -137,6 +141,8 @@ impl MachineSpec {
             namespace: None,
             kernel_words: Vec::new(),
             clock_base: None,
+            secure: false,
+            tpm: None,
             watchdog: false,
             accel: Accel::Tcg,
             stop_on_reboot: false,
@@ -149,7 +155,12 @@ impl MachineSpec {
         let mut line = Line::default();
         line.pair("-nodefaults", None);
         line.pair("-display", Some("none"));
-        line.pair("-machine", Some("q35"));
+        line.pair("-machine", Some(if self.secure { "q35,smm=on" } else { "q35" }));
+        if self.secure {
+            line.pair("-global", Some("driver=cfi.pflash01,property=secure,value=on"));
+            // The firmware cannot wake a machine up while it keeps secrets.
+            line.pair("-global", Some("ICH9-LPC.disable_s3=1"));
+        }
         line.pair("-accel", Some(self.accel.argument()));
         line.pair("-cpu", Some("max"));
         line.pair("-m", Some(&self.memory_mib.to_string()));
@@ -179,6 +190,11 @@ impl MachineSpec {
         }
         if let Some(base) = &self.clock_base {
             line.pair("-rtc", Some(&format!("base={base}")));
+        }
+        if let Some(socket) = &self.tpm {
+            line.pair("-chardev", Some(&format!("socket,id=tpm,path={}", comma(socket))));
+            line.pair("-tpmdev", Some("emulator,id=tpm0,chardev=tpm"));
+            line.device("tpm-crb,tpmdev=tpm0");
         }
         if self.watchdog {
             line.pair("-device", Some("i6300esb"));
@@ -327,6 +343,17 @@ mod tests {
         };
         assert!(line(|spec| spec.forwards = Some(vec![forward])).contains("hostfwd=tcp:127.0.0.1:8080-:80"));
         assert!(!line(|spec| spec.forwards = None).contains("netdev"));
+    }
+
+    #[test]
+    fn a_locked_machine_keeps_its_variables_and_has_a_tpm() {
+        let text = line(|spec| {
+            spec.secure = true;
+            spec.tpm = Some("tpm,1".into());
+        });
+        assert!(text.contains("-machine q35,smm=on -global driver=cfi.pflash01,property=secure,value=on"));
+        assert!(text.contains("path=tpm,,1") && text.contains("tpm-crb"));
+        assert!(!line(|_| ()).contains("smm"));
     }
 
     #[test]

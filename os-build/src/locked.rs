@@ -1,0 +1,106 @@
+//! The commands of the locked boot chain: keys, enrolment, signatures.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use keelson_os_build::cache::Cache;
+use keelson_os_build::firmware;
+use keelson_os_build::progress::Progress;
+use keelson_os_build::secure_boot::{Key, Keys, disk, keys, ovmf, variables::Variable};
+
+#[derive(Args)]
+pub struct KeysArguments {
+    /// Folder to make; it must be empty or missing
+    folder: PathBuf,
+    /// Whose keys they are, for the certificates' names
+    #[arg(long, default_value = "Keelson owner")]
+    owner: String,
+    /// Certificate of somebody else whose signatures the firmware shall accept too (PEM or DER)
+    #[arg(long = "trust", value_name = "FILE")]
+    trusted: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct EnrolArguments {
+    /// Folder with the keys
+    #[arg(long)]
+    keys: PathBuf,
+    /// Empty variable store [default: that of the firmware in the cache]
+    #[arg(long)]
+    variables: Option<PathBuf>,
+    /// Where the variable store goes
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct SignArguments {
+    /// Disk image, or an executable of firmware (boot entry, boot loader)
+    image: PathBuf,
+    /// Folder with the keys
+    #[arg(long)]
+    keys: PathBuf,
+    /// Where the signed one goes
+    #[arg(long)]
+    out: PathBuf,
+    /// Let the disk bring the keys to firmware in setup mode
+    #[arg(long, value_name = "WHEN")]
+    enrol: Option<When>,
+}
+
+/// When the boot loader offers the keys to the firmware.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum When {
+    /// By itself in virtual machines, elsewhere from its menu
+    IfSafe,
+    /// From its menu
+    Manual,
+    /// By itself everywhere; a machine whose devices need other keys may not start any more
+    Force,
+}
+
+pub fn keys(arguments: &KeysArguments) -> Result<()> {
+    let trusted = arguments.trusted.iter().map(|path| keys::read_certificate(path));
+    let trusted = trusted.collect::<Result<Vec<_>, _>>()?;
+    let step = Progress::to_stderr().step("keys");
+    Keys::generate(&arguments.owner)?.store(&arguments.folder, &trusted, now())?;
+    step.done(&format!(
+        "PK, KEK and db in {}; keep them secret and safe",
+        arguments.folder.display()
+    ));
+    Ok(())
+}
+
+pub fn enrol(arguments: &EnrolArguments) -> Result<()> {
+    let empty = match &arguments.variables {
+        Some(path) => path.clone(),
+        None => firmware::firmware(&Cache::of_user()?)?.variables,
+    };
+    let empty = std::fs::read(&empty).with_context(|| format!("cannot read {}", empty.display()))?;
+    let store = ovmf::enrolled(&empty, &arguments.keys, now())?;
+    std::fs::write(&arguments.out, store).with_context(|| format!("cannot write {}", arguments.out.display()))
+}
+
+pub fn sign(arguments: &SignArguments) -> Result<()> {
+    let key = Key::load(&arguments.keys, Variable::Database.name())?;
+    let enrol = arguments.enrol.map(|when| {
+        let when = match when {
+            When::IfSafe => disk::Enrol::IfSafe,
+            When::Manual => disk::Enrol::Manual,
+            When::Force => disk::Enrol::Force,
+        };
+        (when, arguments.keys.as_path())
+    });
+    let step = Progress::to_stderr().step("sign");
+    let signed = disk::sign(&arguments.image, &key, &arguments.out, enrol)?;
+    step.done(&format!("{} in {}", signed.files.join(", "), arguments.out.display()));
+    Ok(())
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}
