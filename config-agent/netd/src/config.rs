@@ -1,8 +1,8 @@
 //! What other programs left for us to read: the configuration in force and the facts of this boot.
 
 use keelson_image_layout::BootFacts;
-use keelson_machine_config::MachineConfig;
 use keelson_machine_config::value::Server;
+use keelson_machine_config::{MachineConfig, Network};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,13 @@ pub struct Effective(pub PathBuf);
 impl crate::time::keeper::Configured for Effective {
     fn servers(&self) -> Vec<Server> {
         load(&self.0).map(|config| config.time.servers).unwrap_or_default()
+    }
+}
+
+impl Effective {
+    /// What the document says about networks; None when it does not speak of them.
+    pub fn network(&self) -> Option<Network> {
+        load(&self.0)?.network
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn run(world: World, stop: impl Future<Output = ()>) -> anyhow::Result
     );
     keelson_daemon::notify::ready();
     tokio::select! {
-        outcome = manager::run(config::host_name(), summary) => outcome.context("the network cannot be managed"),
+        outcome = manager::run(config::host_name(), Effective(world.machine_config.clone()), summary) => outcome.context("the network cannot be managed"),
         outcome = control::run(Rc::clone(&core), world.records) => outcome.context("records cannot be taken"),
         () = server.run() => Ok(()),
         () = core.keep_house() => Ok(()),

@@ -4,6 +4,7 @@ use crate::network::state::{OwnLink, Summary};
 use crate::resolver::core::{Core, Figures};
 use crate::time::keeper;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -23,6 +24,8 @@ struct Status<'a> {
     format: u32,
     online: bool,
     links: Vec<LinkStatus<'a>>,
+    /// Described links that are not there and devices that are left out, and why.
+    absent: &'a BTreeMap<String, String>,
     dns: Vec<String>,
     search: &'a [String],
     ntp: &'a [Ipv4Addr],
@@ -41,6 +44,14 @@ struct LinkStatus<'a> {
     carrier: bool,
     addresses: Vec<String>,
     lease: Option<LeaseStatus>,
+    /// What the document calls it; absent when no document speaks of networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    described: Option<&'a str>,
+    /// `vlan` or `bond` when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    /// What it does not have and why, a sentence each.
+    problems: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +98,7 @@ fn render(summary: &Summary, time: &keeper::Status, core: &Core) -> io::Result<V
         format: 1,
         online: summary.online,
         links: summary.links.iter().map(link_status).collect(),
+        absent: &summary.absent,
         dns: summary.dns.iter().map(ToString::to_string).collect(),
         search: &summary.search,
         ntp: &summary.ntp,
@@ -128,6 +140,9 @@ fn link_status(own: &OwnLink) -> LinkStatus<'_> {
             .map(|(ip, prefix)| format!("{ip}/{prefix}"))
             .collect(),
         lease,
+        described: own.name.as_deref(),
+        kind: own.link.kind.as_deref(),
+        problems: &own.problems,
     }
 }
 

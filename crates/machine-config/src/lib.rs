@@ -27,7 +27,7 @@ pub use format::Format;
 
 pub use model::{
     Capabilities, Container, EnvValue, Group, Limits, MachineConfig, Mount, MountKind, NamespaceMode, Namespaces,
-    NetworkMode, Policy, Reapply, Registry, RestartPolicy, Ssh, System, Time, User, Volume,
+    Network, NetworkMode, Policy, Reapply, Registry, RestartPolicy, Ssh, System, Time, User, Volume,
 };
 pub use secret::{Secret, SecretRef, SecretValues};
 pub use value::{

@@ -14,6 +14,7 @@ const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
 const FLAG_NODAD: u32 = 0x02;
 const FLAG_TENTATIVE: u32 = 0x40;
 
@@ -40,6 +41,8 @@ pub struct Address {
     pub scope: u8,
     /// Duplicate detection has not ended yet.
     pub tentative: bool,
+    /// Who gave it (IFAP_*, or a number of one's own); 0: nobody said.
+    pub protocol: u8,
 }
 
 impl Address {
@@ -54,6 +57,7 @@ impl Address {
             preferred: FOREVER,
             scope: 0,
             tentative: false,
+            protocol: 0,
         }
     }
 }
@@ -108,6 +112,9 @@ pub fn add_message(address: &Address) -> Message {
             body.u32(IFA_FLAGS, FLAG_NODAD);
         }
     }
+    if address.protocol != 0 {
+        body.u8(IFA_PROTO, address.protocol);
+    }
     body.attr(IFA_CACHEINFO, &cache_info(address));
     message
 }
@@ -160,11 +167,13 @@ pub fn parse_address(body: &[u8]) -> Option<Address> {
     let link = u32::from_ne_bytes(*body.get(4..)?.first_chunk()?);
     let (mut local, mut remote) = (None, None);
     let (mut preferred, mut valid) = (FOREVER, FOREVER);
+    let mut protocol = 0;
     for attr in wire::attributes(body.get(8..)?) {
         match attr.kind {
             IFA_LOCAL => local = parse_ip(attr.value),
             IFA_ADDRESS => remote = parse_ip(attr.value),
             IFA_FLAGS => bits = attr.as_u32()?,
+            IFA_PROTO => protocol = attr.as_u8()?,
             IFA_CACHEINFO => {
                 preferred = attr.as_u32()?;
                 valid = u32::from_ne_bytes(*attr.value.get(4..)?.first_chunk()?);
@@ -181,6 +190,7 @@ pub fn parse_address(body: &[u8]) -> Option<Address> {
         preferred,
         scope,
         tentative,
+        protocol,
     })
 }
 
@@ -206,6 +216,7 @@ mod tests {
         let mut address = Address::new(7, Ipv4Addr::new(10, 0, 2, 15), 24);
         address.valid = 3600;
         address.preferred = 1800;
+        address.protocol = 75;
         assert_eq!(parse_address(add_message(&address).body.bytes()), Some(address));
     }
 }

@@ -12,6 +12,7 @@
 //! thread that outlives the call.
 
 pub mod addr;
+mod bond;
 mod error;
 pub mod events;
 pub mod fuzz;
@@ -26,6 +27,7 @@ pub mod socket;
 pub mod wire;
 
 pub use addr::Address;
+pub use bond::BondSettings;
 pub use error::Error;
 pub use events::{Event, EventSocket};
 pub use link::{Link, LinkChange, NewLink};

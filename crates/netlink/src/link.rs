@@ -1,5 +1,6 @@
 //! Links: what there is, make, change, delete.
 
+use crate::bond::BondSettings;
 use crate::message::{Message, flags};
 use crate::wire::{self, Buffer};
 use crate::{Error, RouteSocket};
@@ -20,8 +21,10 @@ mod ifla {
     pub const MASTER: u16 = 10;
     pub const LINKINFO: u16 = 18;
     pub const NET_NS_PID: u16 = 19;
+    pub const IFALIAS: u16 = 20;
     pub const AF_SPEC: u16 = 26;
     pub const NET_NS_FD: u16 = 28;
+    pub const PERM_ADDRESS: u16 = 54;
     pub const INFO_KIND: u16 = 1;
     pub const INFO_DATA: u16 = 2;
     pub const INET6_ADDR_GEN_MODE: u16 = 8;
@@ -70,9 +73,17 @@ pub struct Link {
     pub hardware: u16,
     /// Hardware address, when it has the length of an ethernet address.
     pub mac: Option<Mac>,
+    /// Hardware address the device was made with; None for virtual links, and while nothing else is known.
+    pub permanent_mac: Option<Mac>,
+    /// What somebody noted about it (`ip link set … alias`).
+    pub alias: Option<String>,
+    /// Tag of a vlan.
+    pub vlan_id: Option<u16>,
+    /// Settings of a bond.
+    pub bond: Option<BondSettings>,
     /// Bytes per packet.
     pub mtu: u32,
-    /// Index of the bridge it is a port of.
+    /// Index of the bridge it is a port of, or of the bond it is a member of.
     pub master: Option<u32>,
     /// Index of the link below (vlan) or of the other end (veth).
     pub lower: Option<u32>,
@@ -112,6 +123,8 @@ pub enum NewLink<'a> {
         /// Tag, 1 to 4094.
         id: u16,
     },
+    /// Several links as one.
+    Bond(BondSettings),
 }
 
 /// A network namespace, by one of its names.
@@ -153,10 +166,12 @@ pub struct LinkChange<'a> {
     pub mtu: Option<u32>,
     /// New name; most links must be down for it.
     pub name: Option<&'a str>,
-    /// Bridge to become a port of, 0 for none.
+    /// Bridge to become a port of or bond to become a member of, 0 for none.
     pub master: Option<u32>,
     /// Hardware address.
     pub mac: Option<Mac>,
+    /// Note about it.
+    pub alias: Option<&'a str>,
     /// Namespace to move to.
     pub namespace: Option<Namespace<'a>>,
     /// Stop the kernel from making a link-local IPv6 address by itself.
@@ -222,6 +237,20 @@ impl RouteSocket {
         self.run(&change_message(index, change))
     }
 
+    /// Changes settings of a bond that can be changed while it has members.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn change_bond(&mut self, index: u32, settings: &BondSettings) -> Result<(), Error> {
+        let what = format!("change bond {index}");
+        let mut message = Message::new(NEWLINK, 0, what, &ifinfo(index, 0, 0));
+        message.body.nest(ifla::LINKINFO, |info| {
+            info.text(ifla::INFO_KIND, "bond")
+                .nest(ifla::INFO_DATA, |data| settings.write_changeable(data));
+        });
+        self.run(&message)
+    }
+
     /// Deletes a link. For a veth the other end goes too.
     ///
     /// # Errors
@@ -264,6 +293,9 @@ pub fn change_message(index: u32, change: &LinkChange<'_>) -> Message {
     if let Some(mac) = change.mac {
         body.attr(ifla::ADDRESS, &mac.0);
     }
+    if let Some(alias) = change.alias {
+        body.text(ifla::IFALIAS, alias);
+    }
     if let Some(namespace) = change.namespace {
         namespace.write(body);
     }
@@ -299,6 +331,9 @@ fn write_info(info: &mut Buffer, new: &NewLink<'_>) {
         NewLink::Vlan { id, .. } => info.text(ifla::INFO_KIND, "vlan").nest(ifla::INFO_DATA, |data| {
             data.u16(ifla::VLAN_ID, *id);
         }),
+        NewLink::Bond(settings) => info
+            .text(ifla::INFO_KIND, "bond")
+            .nest(ifla::INFO_DATA, |data| settings.write(data)),
         NewLink::Veth { peer, peer_namespace } => info.text(ifla::INFO_KIND, "veth").nest(ifla::INFO_DATA, |data| {
             data.nest(ifla::VETH_PEER, |other| {
                 other.raw(&ifinfo(0, 0, 0)).text(ifla::IFNAME, peer);
@@ -317,6 +352,22 @@ fn ifinfo(index: u32, flags: u32, mask: u32) -> [u8; 16] {
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..16].copy_from_slice(&mask.to_ne_bytes());
     header
+}
+
+fn read_info(info: &wire::Attr<'_>, link: &mut Link) {
+    link.kind = info
+        .nested()
+        .find(ifla::INFO_KIND)
+        .and_then(|kind| kind.as_text())
+        .map(str::to_owned);
+    let Some(data) = info.nested().find(ifla::INFO_DATA) else {
+        return;
+    };
+    match link.kind.as_deref() {
+        Some("vlan") => link.vlan_id = data.nested().find(ifla::VLAN_ID).and_then(|id| id.as_u16()),
+        Some("bond") => link.bond = Some(BondSettings::parse(&data)),
+        _ => {}
+    }
 }
 
 /// Reads a link from a message's body; None if it is cut short, or if it speaks of the link as seen by
@@ -343,10 +394,9 @@ pub fn parse_link(body: &[u8]) -> Option<Link> {
             ifla::MTU => link.mtu = attr.as_u32()?,
             ifla::LINK => link.lower = attr.as_u32(),
             ifla::MASTER => link.master = attr.as_u32().filter(|index| *index != 0),
-            ifla::LINKINFO => {
-                let kind = attr.nested().find(ifla::INFO_KIND);
-                link.kind = kind.and_then(|kind| kind.as_text()).map(str::to_owned);
-            }
+            ifla::LINKINFO => read_info(&attr, &mut link),
+            ifla::IFALIAS => link.alias = attr.as_text().map(str::to_owned),
+            ifla::PERM_ADDRESS => link.permanent_mac = attr.value.try_into().ok().map(Mac),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ const UP: LinkChange<'static> = LinkChange {
     name: None,
     master: None,
     mac: None,
+    alias: None,
     namespace: None,
     no_link_local: false,
 };

@@ -52,7 +52,7 @@ pub const INITRD_BY_DEVICE: Group = group(
 );
 
 /// In the root.
-pub const ROOT: [Group; 12] = [
+pub const ROOT: [Group; 13] = [
     group("root, ESP and state", INITRD_ALWAYS.modules),
     group("disks and watchdog", INITRD_BY_DEVICE.modules),
     group(
@@ -116,6 +116,7 @@ pub const ROOT: [Group; 12] = [
         "overlay networks",
         &["vxlan", "geneve", "wireguard", "ip_gre", "ip6_gre"],
     ),
+    group("the machine's own networks", &["8021q", "bonding"]),
     group("provisioning media", &["isofs", "sr_mod", "cdrom"]),
     group(
         "host sockets",

@@ -4,8 +4,8 @@ use super::plan::Plan;
 use crate::explain::chain;
 use keelson_netlink::{Error, LinkChange, RouteSocket};
 
-/// Applies `plan` to the link with this index. True when every step worked.
-pub fn apply(socket: &mut RouteSocket, link: u32, plan: &Plan) -> bool {
+/// Applies `plan` to the link with this index. Gives what the kernel refused, in words.
+pub fn apply(socket: &mut RouteSocket, link: u32, plan: &Plan) -> Vec<String> {
     let mut outcomes = Vec::new();
     for address in &plan.remove_addresses {
         outcomes.push(absent_is_fine(socket.delete_address(address)));
@@ -17,16 +17,13 @@ pub fn apply(socket: &mut RouteSocket, link: u32, plan: &Plan) -> bool {
         };
         outcomes.push(socket.change_link(link, &change));
     }
-    outcomes.extend(plan.add_address.iter().map(|address| socket.add_address(address)));
+    outcomes.extend(plan.add_addresses.iter().map(|address| socket.add_address(address)));
     outcomes.extend(plan.add_routes.iter().map(|route| socket.add_route(route)));
     for route in &plan.remove_routes {
         outcomes.push(absent_is_fine(socket.delete_route(route)));
     }
-    let failures: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
-    for error in &failures {
-        log::warn!(link, error:% = chain(error); "link not set up as the lease says");
-    }
-    failures.is_empty()
+    let failures = outcomes.into_iter().filter_map(Result::err);
+    failures.map(|error| chain(&error)).collect()
 }
 
 /// Removing an address removes its routes too.

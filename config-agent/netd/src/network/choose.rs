@@ -1,19 +1,22 @@
 //! Which links are ours to configure. Pure.
 
+use keelson_machine_config::model::network::ENGINE_PREFIXES;
 use keelson_netlink::Link;
 
-/// Names the container engine and other engines give to links of their own.
-const FOREIGN_PREFIXES: [&str; 5] = ["keelson", "veth", "docker", "br-", "cni"];
-/// Virtual kinds that may lead to a network of the machine: a namespace's uplink, a tagged network.
-const OWN_KINDS: [&str; 2] = ["veth", "vlan"];
+/// Virtual kinds that may lead to a network of the machine: a namespace's uplink, a tagged network, a bond.
+const OWN_KINDS: [&str; 3] = ["veth", "vlan", "bond"];
 
-/// True for a link that gets addresses by DHCP and router advertisements: ethernet, no port of a
-/// bridge, and neither by name nor by kind one of an engine's.
-pub fn decide_managed(link: &Link) -> bool {
+/// True for a link that a document may describe: ethernet, and neither by name nor by kind one of an engine's.
+pub fn decide_ours(link: &Link) -> bool {
     link.is_ethernet()
-        && link.master.is_none()
-        && !FOREIGN_PREFIXES.iter().any(|prefix| link.name.starts_with(prefix))
+        && !ENGINE_PREFIXES.iter().any(|prefix| link.name.starts_with(prefix))
         && link.kind.as_deref().is_none_or(|kind| OWN_KINDS.contains(&kind))
+}
+
+/// True for a link that gets addresses by DHCP and router advertisements when no document speaks of
+/// networks: one of ours that is no port of a bridge and no member of a bond.
+pub fn decide_managed(link: &Link) -> bool {
+    decide_ours(link) && link.master.is_none()
 }
 
 #[cfg(test)]

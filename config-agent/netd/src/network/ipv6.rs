@@ -11,13 +11,14 @@ const SOLICITATION: [u8; 8] = [133, 0, 0, 0, 0, 0, 0, 0];
 /// Neighbour discovery takes only packets that no router passed on.
 const HOP_LIMIT: u32 = 255;
 
-/// Accept router advertisements on this link even when the machine forwards packets, as it does for
-/// containers. Needs CAP_NET_ADMIN.
+/// Whether to accept router advertisements on this link; 2: even when the machine forwards packets, as it
+/// does for containers. Needs CAP_NET_ADMIN.
 ///
 /// # Errors
 /// The file's, for instance when the kernel has no IPv6.
-pub fn accept_advertisements(link: &str) -> io::Result<()> {
-    std::fs::write(format!("/proc/sys/net/ipv6/conf/{link}/accept_ra"), "2")
+pub fn accept_advertisements(link: &str, accept: bool) -> io::Result<()> {
+    let value = if accept { "2" } else { "0" };
+    std::fs::write(format!("/proc/sys/net/ipv6/conf/{link}/accept_ra"), value)
 }
 
 /// Asks the routers on a link to advertise now. The kernel does so when a link comes up; this is for

@@ -1,34 +1,44 @@
-//! The task that owns the machine's links: hears the kernel, runs a DHCP client per link, applies what
-//! they get, and publishes a [`Summary`] whenever something changed.
+//! The task that owns the machine's links: hears the kernel and the configuration, runs a DHCP client per
+//! link that asks for one, and publishes a [`Summary`] whenever something changed.
 
-use super::apply::apply;
-use super::choose::decide_managed;
-use super::ipv6;
-use super::plan::{Current, plan, previous_address};
+use super::choose::decide_ours;
+use super::clients::Clients;
+use super::follow::{self, Follower};
+use super::plan::previous_address;
 use super::router::parse_option;
-use super::state::{Networks, OwnLink, Summary};
-use crate::dhcp::client::Identity;
+use super::state::{Networks, Summary};
+use crate::config::Effective;
 use crate::dhcp::lease::Lease;
-use crate::dhcp::task::{self, Command, Report, Target};
-use crate::explain::chain;
+use crate::dhcp::task::Report;
 use crate::readable::Readable;
-use keelson_netlink::{Error, Event, EventSocket, Link, LinkChange, RouteSocket};
+use keelson_machine_config::Network;
+use keelson_netlink::route::protocol;
+use keelson_netlink::{Error, Event, EventSocket, Link, RouteSocket};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::time::Instant;
-use tokio::sync::{mpsc, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
-/// Reports waiting at once; a client waits when there are more.
-const QUEUE: usize = 16;
+/// What the kernel refused is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+/// Devices are given so long to appear before their absence is worth a warning.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Owner of the machine's links.
 #[derive(Debug)]
 pub struct Manager {
-    socket: RouteSocket,
-    networks: Networks,
-    clients: BTreeMap<u32, mpsc::Sender<Command>>,
-    reports: mpsc::Sender<(u32, Report)>,
-    hostname: Option<String>,
+    pub(super) socket: RouteSocket,
+    pub(super) networks: Networks,
+    pub(super) clients: Clients,
+    pub(super) config: Option<Network>,
+    /// Drivers of devices by index, asked for once.
+    pub(super) drivers: BTreeMap<u32, Option<String>>,
+    /// What steps that make links could not do, by the described link.
+    pub(super) failed: BTreeMap<String, String>,
+    /// Something was refused: try again at this time.
+    pub(super) retry: Option<Instant>,
+    /// When absences are warned about.
+    warn_at: Option<Instant>,
     summary: watch::Sender<Summary>,
 }
 
@@ -36,28 +46,38 @@ pub struct Manager {
 ///
 /// # Errors
 /// A netlink socket that cannot be opened or read any more.
-pub async fn run(hostname: Option<String>, summary: watch::Sender<Summary>) -> Result<(), Error> {
+pub async fn run(
+    hostname: Option<String>,
+    configuration: Effective,
+    summary: watch::Sender<Summary>,
+) -> Result<(), Error> {
     // Events first: nothing that happens during the first look is missed.
     let events = EventSocket::open()?;
     let readable = Readable::watch(&events).map_err(|error| event_error(&error))?;
-    let (reports, mut incoming) = mpsc::channel(QUEUE);
+    let follower = Follower::watch(&configuration.0)
+        .inspect_err(|error| log::info!(error:%; "changes of the configuration are not noticed"))
+        .ok();
+    let (clients, mut incoming) = Clients::new(hostname);
     let mut manager = Manager {
         socket: RouteSocket::open()?,
         networks: Networks::default(),
-        clients: BTreeMap::new(),
-        reports,
-        hostname,
+        clients,
+        config: configuration.network(),
+        drivers: BTreeMap::new(),
+        failed: BTreeMap::new(),
+        retry: None,
+        warn_at: Some(Instant::now() + PATIENCE),
         summary,
     };
-    manager.look_at_everything()?;
+    manager.begin()?;
     loop {
         manager.publish();
-        let now = Instant::now();
-        let end = manager.networks.next_end(now);
+        let due = manager.due(Instant::now());
         tokio::select! {
             heard = next_events(&readable, &events) => manager.hear(heard?)?,
             Some((link, report)) = incoming.recv() => manager.report(link, report)?,
-            () = sleep_until(end) => {}
+            () = follow::changed(follower.as_ref()) => manager.configure(configuration.network())?,
+            () = sleep_until(due) => manager.on_time(Instant::now())?,
         }
     }
 }
@@ -87,132 +107,135 @@ async fn sleep_until(end: Option<Instant>) {
 }
 
 impl Manager {
-    fn look_at_everything(&mut self) -> Result<(), Error> {
-        let links = self.socket.links()?;
-        self.clients
-            .retain(|index, _| links.iter().any(|link| link.index == *index));
-        self.networks
-            .links
-            .retain(|index, _| links.iter().any(|link| link.index == *index));
-        for link in links {
+    fn begin(&mut self) -> Result<(), Error> {
+        for link in self.socket.links()? {
             if link.loopback && !link.up {
                 self.bring_up(&link);
             }
-            self.link(link)?;
         }
-        self.read_addresses()
+        self.reconcile()
+    }
+
+    /// When something is to be done by itself.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let times = [self.networks.next_end(now), self.retry, self.warn_at];
+        times.into_iter().flatten().min()
+    }
+
+    fn on_time(&mut self, now: Instant) -> Result<(), Error> {
+        if self.warn_at.is_some_and(|at| at <= now) {
+            self.warn_at = None;
+            self.warn();
+        }
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry = None;
+            self.reconcile()?;
+        }
+        Ok(())
+    }
+
+    /// Says what is not as the document wants it.
+    fn warn(&self) {
+        for (name, why) in &self.networks.absent {
+            log::warn!(link = name, why; "not configured");
+        }
+        let problems: Vec<String> = self
+            .networks
+            .absent
+            .iter()
+            .map(|(name, why)| format!("link {name}: {why}"))
+            .collect();
+        if !problems.is_empty() {
+            keelson_daemon::notify::status(&format!("problem: {}", problems.join("; ")));
+        }
+    }
+
+    /// Takes in a configuration that may be another.
+    fn configure(&mut self, config: Option<Network>) -> Result<(), Error> {
+        if config == self.config {
+            return Ok(());
+        }
+        log::info!("the configuration of the network has changed");
+        self.config = config;
+        self.warn_at = Some(Instant::now() + PATIENCE);
+        self.reconcile()
     }
 
     fn hear(&mut self, events: Vec<Event>) -> Result<(), Error> {
-        let mut addresses_changed = false;
+        let (mut addresses_changed, mut links_changed) = (false, false);
         for event in events {
             match event {
-                Event::Link(link) => self.link(link)?,
-                Event::LinkGone(link) => self.forget(link.index),
-                Event::Address(_) | Event::AddressGone(_) => addresses_changed = true,
+                Event::Link(link) => links_changed |= self.link(&link)?,
+                Event::LinkGone(link) => {
+                    self.forget(link.index);
+                    self.drivers.remove(&link.index);
+                    links_changed |= decide_ours(&link);
+                }
+                Event::Address(_) => addresses_changed = true,
+                Event::AddressGone(address) => {
+                    addresses_changed = true;
+                    links_changed |= self.networks.links.contains_key(&address.link);
+                }
+                Event::RouteGone(route) => {
+                    let of_ours = route.link.is_some_and(|link| self.networks.links.contains_key(&link));
+                    links_changed |= of_ours && matches!(route.protocol, protocol::STATIC | protocol::DHCP);
+                }
                 Event::RouterOption { link, option } => self.router_option(link, &option),
                 Event::Lost => {
                     log::info!("network events were lost; looking at everything again");
-                    self.look_at_everything()?;
+                    links_changed = true;
                 }
-                Event::Route(_) | Event::RouteGone(_) => {}
+                Event::Route(_) => {}
             }
         }
-        if addresses_changed {
-            self.read_addresses()?;
-        }
-        Ok(())
-    }
-
-    /// Takes in a link that is new or changed.
-    fn link(&mut self, link: Link) -> Result<(), Error> {
-        if !decide_managed(&link) {
-            self.forget(link.index);
-            return Ok(());
-        }
-        let carrier = link.up && link.carrier;
-        let known = self
-            .networks
-            .links
-            .get(&link.index)
-            .map(|own| own.link.up && own.link.carrier);
-        match self.networks.links.get_mut(&link.index) {
-            Some(own) => own.link = link.clone(),
-            None => self.begin(&link),
-        }
-        if !link.up {
-            self.bring_up(&link);
-        }
-        if known.unwrap_or(false) != carrier {
-            log::info!(link = link.name, carrier; "link changed");
-            self.tell_carrier(&link, carrier)?;
-        }
-        Ok(())
-    }
-
-    /// Starts with a link not seen before.
-    fn begin(&mut self, link: &Link) {
-        log::info!(link = link.name, index = link.index; "link found");
-        if let Err(error) = ipv6::accept_advertisements(&link.name) {
-            log::info!(link = link.name, error:% = error; "no router advertisements on this link");
-        }
-        if let (true, Err(error)) = (link.up && link.carrier, ipv6::solicit(link.index)) {
-            log::debug!(link = link.name, error:% = error; "routers not asked");
-        }
-        let (commands, receiver) = mpsc::channel(QUEUE);
-        let mac = link.mac.unwrap_or_default().0;
-        let target = Target {
-            link: link.index,
-            name: link.name.clone(),
-            identity: Identity {
-                mac,
-                hostname: self.hostname.clone(),
-            },
-        };
-        tokio::spawn(task::run(target, receiver, self.reports.clone()));
-        self.clients.insert(link.index, commands);
-        let own = OwnLink {
-            link: link.clone(),
-            lease: None,
-            routers: Default::default(),
-            addresses: Vec::new(),
-        };
-        self.networks.links.insert(link.index, own);
-    }
-
-    fn forget(&mut self, index: u32) {
-        self.clients.remove(&index);
-        if let Some(own) = self.networks.links.remove(&index) {
-            log::info!(link = own.link.name; "link gone");
-        }
-    }
-
-    fn bring_up(&mut self, link: &Link) {
-        let change = LinkChange {
-            up: Some(true),
-            ..LinkChange::default()
-        };
-        if let Err(error) = self.socket.change_link(link.index, &change) {
-            log::warn!(link = link.name, error:% = chain(&error); "link does not come up");
-        }
-    }
-
-    fn tell_carrier(&mut self, link: &Link, carrier: bool) -> Result<(), Error> {
-        let command = if carrier {
-            Command::Carrier(previous_address(link.index, &self.socket.addresses()?))
+        if links_changed {
+            self.reconcile()
+        } else if addresses_changed {
+            self.read_addresses()
         } else {
-            Command::NoCarrier
-        };
-        if let Some(client) = self.clients.get(&link.index) {
-            // A full queue means a client that is stuck on sixteen changes of carrier; the next one
-            // will reach it.
-            let _ = client.try_send(command);
+            Ok(())
         }
+    }
+
+    /// Takes in a link that is new or changed; true when it may need something.
+    fn link(&mut self, link: &Link) -> Result<bool, Error> {
+        if !decide_ours(link) {
+            self.forget(link.index);
+            return Ok(false);
+        }
+        let Some(own) = self.networks.links.get_mut(&link.index) else {
+            return Ok(true);
+        };
+        let same = own.link == *link;
+        let before = own.link.up && own.link.carrier;
+        own.link = link.clone();
+        self.carrier(link, before)?;
+        Ok(!same)
+    }
+
+    /// Notices a carrier that came or went.
+    pub(super) fn carrier(&mut self, link: &Link, before: bool) -> Result<(), Error> {
+        let now = link.up && link.carrier;
+        if now != before {
+            log::info!(link = link.name, carrier = now; "link changed");
+            self.tell_carrier(link, now)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_carrier(&mut self, link: &Link, carrier: bool) -> Result<(), Error> {
+        let previous = match carrier {
+            true => Some(previous_address(link.index, &self.socket.addresses()?)),
+            false => None,
+        };
+        self.clients.tell(link.index, previous);
         Ok(())
     }
 
     fn router_option(&mut self, link: u32, option: &[u8]) {
-        if let (Some(own), Some(option)) = (self.networks.links.get_mut(&link), parse_option(option)) {
+        let own = self.networks.links.get_mut(&link);
+        let own = own.filter(|own| own.described.accept_ra);
+        if let (Some(own), Some(option)) = (own, parse_option(option)) {
             own.routers.update(Instant::now(), option);
         }
     }
@@ -228,30 +251,16 @@ impl Manager {
     }
 
     fn set_lease(&mut self, index: u32, lease: Option<Lease>) -> Result<(), Error> {
-        let Some(own) = self.networks.links.get_mut(&index) else {
+        let Some(own) = self.networks.links.get_mut(&index).filter(|own| own.described.dhcp4) else {
             return Ok(());
         };
-        let (addresses, routes) = (self.socket.addresses()?, self.socket.routes()?);
-        let current = Current {
-            link: index,
-            mtu: own.link.mtu,
-            addresses: &addresses,
-            routes: &routes,
-        };
-        let plan = plan(current, lease.as_ref());
-        let complete = apply(&mut self.socket, index, &plan);
-        if let Some(lease) = &lease {
-            let seconds = lease.duration.map_or(u64::MAX, |time| time.as_secs());
-            log::info!(
-                link = own.link.name, address:% = lease.address, prefix = lease.prefix,
-                server:% = lease.server, seconds, complete; "lease in force"
-            );
-        }
+        own.leased_at = lease.is_some().then(Instant::now);
         own.lease = lease;
+        self.settle(index, true)?;
         self.read_addresses()
     }
 
-    fn read_addresses(&mut self) -> Result<(), Error> {
+    pub(super) fn read_addresses(&mut self) -> Result<(), Error> {
         let addresses = self.socket.addresses()?;
         for (index, own) in &mut self.networks.links {
             let of_link = addresses
@@ -260,6 +269,11 @@ impl Manager {
             own.addresses = of_link.map(|address| (address.ip, address.prefix)).collect();
         }
         Ok(())
+    }
+
+    /// Something was refused; it may not be for ever.
+    pub(super) fn try_again(&mut self) {
+        self.retry.get_or_insert(Instant::now() + RETRY);
     }
 
     fn publish(&self) {

@@ -2,6 +2,7 @@
 
 use super::router::RouterInfo;
 use crate::dhcp::lease::Lease;
+use keelson_machine_config::model::network::{Link as Described, NameServers};
 use keelson_netlink::Link;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
@@ -24,6 +25,14 @@ pub struct OwnLink {
     pub routers: RouterInfo,
     /// Addresses, with the bits of their networks.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// When the lease in force was given.
+    pub leased_at: Option<Instant>,
+    /// What the document calls it; None when no document speaks of networks.
+    pub name: Option<String>,
+    /// What the document says, or DHCP and router advertisements.
+    pub described: Described,
+    /// What it does not have and why, a sentence each.
+    pub problems: Vec<String>,
 }
 
 /// All links of ours, by index: the order of preference.
@@ -31,6 +40,10 @@ pub struct OwnLink {
 pub struct Networks {
     /// The links.
     pub links: BTreeMap<u32, OwnLink>,
+    /// Name servers of the whole machine, by the document.
+    pub machine: NameServers,
+    /// What the document asks for and is not there, and what is left out: by name of the link or device.
+    pub absent: BTreeMap<String, String>,
 }
 
 /// What other parts of the program need to know.
@@ -48,15 +61,37 @@ pub struct Summary {
     pub online: bool,
     /// The links.
     pub links: Vec<OwnLink>,
+    /// Described links that are not there and devices that are left out, and why.
+    pub absent: BTreeMap<String, String>,
+}
+
+impl OwnLink {
+    /// A link that has nothing yet.
+    pub fn new(link: Link, name: Option<String>, described: Described) -> Self {
+        Self {
+            link,
+            lease: None,
+            routers: RouterInfo::default(),
+            addresses: Vec::new(),
+            leased_at: None,
+            name,
+            described,
+            problems: Vec::new(),
+        }
+    }
 }
 
 impl Networks {
     /// Draws the summary.
     pub fn summary(&self, now: Instant) -> Summary {
         let leases = || self.links.values().filter_map(|link| link.lease.as_ref());
+        let machine = self.machine.servers.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT));
+        let servers = machine.chain(self.links.values().flat_map(|link| servers(link, now)));
+        let search = self.machine.search.iter().cloned();
+        let search = search.chain(self.links.values().flat_map(|link| domains(link, now)));
         Summary {
-            dns: distinct(self.links.values().flat_map(|link| servers(link, now)), MOST_SERVERS),
-            search: distinct(self.links.values().flat_map(|link| domains(link, now)), MOST_DOMAINS),
+            dns: distinct(servers, MOST_SERVERS),
+            search: distinct(search, MOST_DOMAINS),
             ntp: distinct(
                 leases().flat_map(|lease| lease.settings.ntp.iter().copied()),
                 MOST_SERVERS,
@@ -67,6 +102,7 @@ impl Networks {
                 .values()
                 .any(|link| link.addresses.iter().any(|(ip, _)| is_global(*ip))),
             links: self.links.values().cloned().collect(),
+            absent: self.absent.clone(),
         }
     }
 
@@ -77,14 +113,15 @@ impl Networks {
 }
 
 fn servers(link: &OwnLink, now: Instant) -> Vec<SocketAddr> {
-    let scope = link.link.index;
+    let at = |ip: IpAddr| match ip {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, DNS_PORT, 0, link.link.index).into(),
+        ip => SocketAddr::new(ip, DNS_PORT),
+    };
+    let described = link.described.dns.servers.iter().copied();
     let leased = link.lease.iter().flat_map(|lease| lease.settings.dns.iter().copied());
-    let leased = leased.map(|ip| SocketAddr::new(ip.into(), DNS_PORT));
-    let advertised = link.routers.servers(now).map(|ip| {
-        let scope = if ip.is_unicast_link_local() { scope } else { 0 };
-        SocketAddrV6::new(ip, DNS_PORT, 0, scope).into()
-    });
-    leased.chain(advertised).collect()
+    let leased = leased.map(IpAddr::from);
+    let advertised = link.routers.servers(now).map(IpAddr::from);
+    described.chain(leased).chain(advertised).map(at).collect()
 }
 
 fn domains(link: &OwnLink, now: Instant) -> Vec<String> {
@@ -92,7 +129,11 @@ fn domains(link: &OwnLink, now: Instant) -> Vec<String> {
         .lease
         .iter()
         .flat_map(|lease| lease.settings.search.iter().cloned());
-    leased.chain(link.routers.domains(now).map(str::to_owned)).collect()
+    let described = link.described.dns.search.iter().cloned();
+    described
+        .chain(leased)
+        .chain(link.routers.domains(now).map(str::to_owned))
+        .collect()
 }
 
 fn is_global(ip: IpAddr) -> bool {
@@ -144,14 +185,15 @@ mod tests {
                 servers: router.into_iter().collect(),
             },
         );
+        let link = Link {
+            index,
+            ..Link::default()
+        };
         OwnLink {
-            link: Link {
-                index,
-                ..Link::default()
-            },
             lease: Some(lease),
             routers,
             addresses: vec![([10, 0, 2, 15].into(), 24)],
+            ..OwnLink::new(link, None, Described::default())
         }
     }
 
@@ -163,7 +205,10 @@ mod tests {
             (3, own(3, &[[9, 9, 9, 9], [10, 0, 2, 3]], None, now)),
             (2, own(2, &[[10, 0, 2, 3]], Some(local), now)),
         ];
-        let networks = Networks { links: links.into() };
+        let mut networks = Networks {
+            links: links.into(),
+            ..Networks::default()
+        };
         let summary = networks.summary(now);
         let shown: Vec<_> = summary.dns.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["10.0.2.3:53", "[fe80::1%2]:53", "9.9.9.9:53"]);
@@ -171,5 +216,20 @@ mod tests {
         assert!(summary.online);
         assert_eq!(networks.next_end(now), Some(now + Duration::from_secs(600)));
         assert_eq!(networks.summary(now + Duration::from_secs(601)).dns.len(), 2);
+
+        networks.machine.servers = vec![[192, 0, 2, 53].into()];
+        let third = networks.links.get_mut(&3).unwrap();
+        third.described.dns.servers = vec![local.into()];
+        let shown: Vec<_> = networks.summary(now).dns.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "192.0.2.53:53",
+                "10.0.2.3:53",
+                "[fe80::1%2]:53",
+                "[fe80::1%3]:53",
+                "9.9.9.9:53"
+            ]
+        );
     }
 }

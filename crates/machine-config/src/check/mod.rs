@@ -3,6 +3,7 @@
 mod at;
 mod container;
 mod nearest;
+mod network;
 mod rules;
 mod sink;
 mod string;
@@ -203,7 +204,8 @@ fn examine(root: &DeTable<'_>, broken: &Broken) -> Examined {
         };
     }
     let config = walk.root(root);
-    walk.findings.append(rules::check(view::View::root(root), broken));
+    walk.findings
+        .append(rules::check(view::View::root(root), &config, broken));
     let Walk {
         findings,
         fates,

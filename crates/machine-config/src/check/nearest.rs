@@ -25,11 +25,11 @@ pub(crate) fn meant(parent: &str, name: &str) -> Option<&'static Key> {
 
 /// The advice for a key `name` that does not exist in the table `parent`.
 pub(crate) fn key_advice(parent: &str, name: &str) -> Option<String> {
-    if let Some(near) = meant(parent, name) {
-        return Some(format!("did you mean `{}`?", near.leaf()));
-    }
     if let Some(other) = synonym(name) {
         return Some(other.to_owned());
+    }
+    if let Some(near) = meant(parent, name) {
+        return Some(format!("did you mean `{}`?", near.leaf()));
     }
     let exact = places(name);
     if !exact.is_empty() {
@@ -76,6 +76,12 @@ fn synonym(name: &str) -> Option<&'static str> {
         "mem_limit" | "memory-limit" => "write `memory` under `limits`",
         "cap_add" | "cap-add" => "write `add` under `capabilities`",
         "cap_drop" | "cap-drop" => "write `drop` under `capabilities`",
+        "interfaces" | "ethernets" | "links" => "links are tables named `[network.link.NAME]`",
+        "dhcp" => "write `dhcp4`",
+        "dhcp6" => "IPv6 addresses come from router advertisements: `accept-ra = true`",
+        "gateway" | "gateway4" | "gateway6" => "write `gateways`, a list",
+        "nameservers" => "write `dns`, a table with `servers` and `search`",
+        "slaves" => "write `members`",
         "insecure" => "write `plain-http`",
         "runcmd" | "packages" | "bootcmd" => "the system is immutable: run what you need as a container",
         _ => return None,

@@ -14,13 +14,14 @@ use crate::value::PublishedPort;
 /// The most comparisons of names in search of what was meant.
 const MAX_COMPARED: usize = 1 << 16;
 
-/// Applies every rule to a document.
-pub(crate) fn check(root: View<'_, '_>, broken: &Broken) -> Findings {
+/// Applies every rule to a document; `json` is what could be read of it.
+pub(crate) fn check(root: View<'_, '_>, json: &serde_json::Value, broken: &Broken) -> Findings {
     let mut out = Findings::default();
     references(root, broken, &mut out);
     ports(root, &mut out);
     registries(root, broken, &mut out);
     users(root, &mut out);
+    super::network::check_native(root, json, broken, &mut out);
     for container in root.sections("container") {
         super::container::check(container, broken, &mut out);
     }

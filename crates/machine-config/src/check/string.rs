@@ -6,8 +6,8 @@ use crate::diagnostic::Code;
 use crate::redact::credential_ranges;
 use crate::schema::{FEATURES, Rule};
 use crate::value::{
-    Bytes, CaBundle, Capability, Hostname, ImageRef, Name, PublishedPort, RegistryHost, Server, Span, SshKey,
-    ValueError,
+    Bytes, CaBundle, Capability, Destination, Hostname, ImageRef, InterfaceAddress, LinkPattern, Mac, Name,
+    PublishedPort, RegistryHost, Server, Span, SshKey, ValueError,
 };
 
 /// The value as `machine.json` has it, or what is wrong with it.
@@ -43,6 +43,14 @@ fn by_rule(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
         Rule::Size(min) => size(text, min),
         Rule::Span(max) => span(text, max),
         Rule::Feature => feature(text),
+        Rule::LinkName => link_name(text).map_err(|e| (BadName, e)),
+        Rule::LinkPattern => parsed::<LinkPattern>(text, BadName),
+        Rule::Driver => driver(text).map_err(|e| (BadName, e)),
+        Rule::Mac => parsed::<Mac>(text, BadValue),
+        Rule::InterfaceAddress => parsed::<InterfaceAddress>(text, BadValue),
+        Rule::Address => address(text).map_err(|e| (BadValue, e)),
+        Rule::Destination => parsed::<Destination>(text, BadValue),
+        Rule::Domain => domain(text).map_err(|e| (BadValue, e)),
     }
 }
 
@@ -94,6 +102,49 @@ fn name(text: &str) -> Result<Json, ValueError> {
     if text.contains(':') || text.parse::<Name>().is_err() {
         return Err(ValueError::new(format!("{text:?} cannot be a name"), cure));
     }
+    Ok(string(text))
+}
+
+pub(crate) fn link_name(text: &str) -> Result<Json, ValueError> {
+    let json = name(text)?;
+    if ["lo", "all", "default"].contains(&text)
+        || crate::model::network::ENGINE_PREFIXES
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+    {
+        let problem = format!("{text:?} is a name of the system's own");
+        return Err(ValueError::new(problem, "choose another name"));
+    }
+    Ok(json)
+}
+
+fn driver(text: &str) -> Result<Json, ValueError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
+        let cure = "write the kernel's name of it, \"virtio_net\"";
+        return Err(ValueError::new(format!("{text:?} is not a driver"), cure));
+    }
+    Ok(string(text))
+}
+
+fn address(text: &str) -> Result<Json, ValueError> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            Err(ValueError::new(format!("{ip} is the address of no machine"), ""))
+        }
+        Ok(ip) => Ok(Json::String(ip.to_string())),
+        Err(_) => {
+            let cure = match text.split_once('/') {
+                Some((ip, _)) if ip.parse::<std::net::IpAddr>().is_ok() => format!("write {ip:?}"),
+                _ => String::new(),
+            };
+            Err(ValueError::new(format!("{text:?} is not an IP address"), cure))
+        }
+    }
+}
+
+fn domain(text: &str) -> Result<Json, ValueError> {
+    crate::value::check_domain(text)?;
     Ok(string(text))
 }
 

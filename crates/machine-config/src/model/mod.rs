@@ -5,6 +5,7 @@
 //! as [`SecretRef`] only.
 
 mod container;
+pub mod network;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use container::{
     Capabilities, Container, EnvValue, Limits, Mount, MountKind, NamespaceMode, Namespaces, NetworkMode, RestartPolicy,
 };
+
+pub use network::Network;
 
 use crate::secret::SecretRef;
 use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey};
@@ -31,6 +34,9 @@ pub struct MachineConfig {
     /// SSH access of `core`.
     #[serde(default)]
     pub ssh: Ssh,
+    /// The machine's networks; `None` is DHCP and router advertisements on every link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Clock.
     #[serde(default)]
     pub time: Time,
@@ -55,6 +61,7 @@ impl Default for MachineConfig {
             system: System::default(),
             users: Vec::new(),
             ssh: Ssh::default(),
+            network: None,
             time: Time::default(),
             registries: BTreeMap::new(),
             volumes: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //!
 //! Validator, redaction, reference page and plan derive from [`KEYS`]; a key that is not there does not exist.
 
+mod network;
 mod reference;
 mod table;
 
@@ -96,6 +97,22 @@ pub enum Rule {
     Span(u64),
     /// Name of a feature.
     Feature,
+    /// Name of a link in the document.
+    LinkName,
+    /// Pattern of a kernel's names of links.
+    LinkPattern,
+    /// Name of a kernel's driver.
+    Driver,
+    /// Hardware address.
+    Mac,
+    /// Address with the bits of its network.
+    InterfaceAddress,
+    /// IP address.
+    Address,
+    /// `default` or a network.
+    Destination,
+    /// Domain in which names are looked for.
+    Domain,
 }
 
 /// Whether a key must be present.
@@ -189,7 +206,15 @@ pub fn is_harmless(name: &str) -> bool {
 }
 
 /// Features that a document may name in `requires`.
-pub const FEATURES: [&str; 6] = ["containers", "registries", "secrets", "ssh", "time", "volumes"];
+pub const FEATURES: [&str; 7] = [
+    "containers",
+    "network",
+    "registries",
+    "secrets",
+    "ssh",
+    "time",
+    "volumes",
+];
 
 #[cfg(test)]
 mod tests {

@@ -130,6 +130,14 @@ fn rule_words(rule: Rule) -> String {
                 crate::value::Span(std::time::Duration::from_secs(max))
             )
         }
+        Rule::LinkName => "link's name".to_owned(),
+        Rule::LinkPattern => "device name, `*` and `?`".to_owned(),
+        Rule::Driver => "driver".to_owned(),
+        Rule::Mac => "hardware address".to_owned(),
+        Rule::InterfaceAddress => "`ADDRESS/BITS`".to_owned(),
+        Rule::Address => "IP address".to_owned(),
+        Rule::Destination => "`default` or `NETWORK/BITS`".to_owned(),
+        Rule::Domain => "domain".to_owned(),
         Rule::Feature => format!("features: {}", super::FEATURES.map(|f| format!("`{f}`")).join(", ")),
     }
 }
@@ -171,7 +179,7 @@ The rules, without exception:
 | key | value | without it | |
 | --- | --- | --- | --- |
 | `schema` | `1` | **error** | Version of this format. |
-| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `registries`, `secrets`, `ssh`, `time`, `volumes`. |
+| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `network`, `registries`, `secrets`, `ssh`, `time`, `volumes`. |
 "#;
 
 const VALUES: &str = r#"
@@ -186,6 +194,8 @@ const VALUES: &str = r#"
 | port | `"HOST:CONTAINER"`, `"ADDRESS:HOST:CONTAINER"`, an IPv6 address in brackets, `/udp` for UDP: `"127.0.0.1:53:53/udp"` |
 | public key | a line of an OpenSSH `.pub` file without options: Ed25519, ECDSA, RSA of 2048 bits or more, and their `sk-` forms |
 | capability | a name of capabilities(7) with or without `CAP_`, or `ALL` |
+| link's name | letters, digits, `_`, `.`, `-`, with a letter or digit first, at most 63; a VLAN's and a bond's is the kernel's name too: at most 15 |
+| hardware address | six bytes: `"52:54:00:12:34:56"` |
 | image reference | `[REGISTRY/]NAME[:TAG][@sha256:DIGEST]`; without a registry `docker.io`, without a tag or digest `latest` |
 
 ## The configuration in force

@@ -1,11 +1,11 @@
 //! The rows.
 
-use super::{Apply, Key, Kind, Presence, Rule};
+use super::{Apply, Key, Kind, Presence, Rule, network};
 use Apply::{Live, Reboot, Restart};
 use Kind::{Flag, Integer, Map, Processors, SecretText, Table, Tables, Text, TextOrSecret, Texts, Word, Words};
 use Presence::{Default, Optional, Required};
 
-const fn row(path: &'static str, kind: Kind, presence: Presence, apply: Apply, doc: &'static str) -> Key {
+pub(super) const fn row(path: &'static str, kind: Kind, presence: Presence, apply: Apply, doc: &'static str) -> Key {
     Key {
         path,
         kind,
@@ -27,7 +27,15 @@ const fn secret(path: &'static str, kind: Kind, presence: Presence, apply: Apply
 const NAMESPACE: Kind = Word(&["private", "host"]);
 
 /// Every key, in the order of the reference page: a table before what stands in it.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &{
+    let mut all = [REST[0]; REST.len() + network::KEYS.len()];
+    all.split_at_mut(REST.len()).0.copy_from_slice(REST);
+    all.split_at_mut(REST.len()).1.copy_from_slice(network::KEYS);
+    all
+};
+
+/// Every key but those of the network.
+const REST: &[Key] = &[
     row("schema", Integer(1, 1), Required, Live, "Version of this format."),
     row(
         "requires",

@@ -80,6 +80,11 @@ fn check_dns_name(text: &str, max: usize) -> Result<(), ValueError> {
     Ok(())
 }
 
+/// A domain, of the length that DNS allows.
+pub(crate) fn check_domain(text: &str) -> Result<(), ValueError> {
+    check_dns_name(text, 253)
+}
+
 impl FromStr for Server {
     type Err = ValueError;
 
@@ -90,7 +95,7 @@ impl FromStr for Server {
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Err(ValueError::new(format!("{text:?} is not an IP address"), ""));
         }
-        check_dns_name(text, 253)?;
+        check_domain(text)?;
         Ok(Self::Name(Hostname(text.to_owned())))
     }
 }
@@ -139,7 +144,7 @@ impl FromStr for RegistryHost {
             }
         }
         if !text.starts_with('[') {
-            check_dns_name(host, 253)?;
+            check_domain(host)?;
         }
         Ok(Self(text.to_owned()))
     }

@@ -7,15 +7,18 @@ mod capability;
 mod host;
 mod image_ref;
 mod name;
+mod network;
 mod pem;
 mod port;
 mod quantity;
 mod ssh_key;
 
 pub use capability::Capability;
+pub(crate) use host::check_domain;
 pub use host::{Hostname, RegistryHost, Server};
 pub use image_ref::ImageRef;
 pub use name::Name;
+pub use network::{Destination, InterfaceAddress, LINK_NAME_MAX, LinkPattern, Mac, network};
 pub use pem::CaBundle;
 pub use port::{Protocol, PublishedPort};
 pub use quantity::{Bytes, Cpus, Span};

@@ -1,0 +1,258 @@
+//! The rows of `[network]`.
+
+use super::table::row;
+use super::{Apply::Live, Key, Kind, Presence, Rule};
+use crate::model::network::{BondMode, HashPolicy, LacpRate};
+use Kind::{Flag, Integer, Map, Table, Tables, Text, Texts, Word};
+use Presence::{Default, Optional, Required};
+
+/// A metric of routes; 0 would be the kernel's own choice.
+const METRIC: Kind = Integer(1, u32::MAX as i64);
+
+/// Every key of `[network]`.
+pub(super) const KEYS: &[Key] = &[
+    row(
+        "network",
+        Table,
+        Optional,
+        Live,
+        "The machine's networks. Without this table every link asks DHCP and router advertisements; with it, a link that \
+         is not described gets nothing.",
+    ),
+    row(
+        "network.dns",
+        Table,
+        Optional,
+        Live,
+        "Name servers of the whole machine, asked before those of links.",
+    ),
+    row(
+        "network.dns.servers",
+        Texts(Rule::Address),
+        Default("[]"),
+        Live,
+        "Name servers in order of preference.",
+    ),
+    row(
+        "network.dns.search",
+        Texts(Rule::Domain),
+        Default("[]"),
+        Live,
+        "Domains in which short names are looked for.",
+    ),
+    row(
+        "network.link",
+        Map(Rule::LinkName),
+        Optional,
+        Live,
+        "Links, by names of your own.",
+    ),
+    row(
+        "network.link.*",
+        Table,
+        Optional,
+        Live,
+        "One link: the device of that name or the devices that `match`, or with `vlan` or `bond` a link that is made.",
+    ),
+    row(
+        "network.link.*.match",
+        Table,
+        Optional,
+        Live,
+        "Conditions on the device, which all must hold. Without them the kernel's name is the link's.",
+    ),
+    row(
+        "network.link.*.match.mac",
+        Text(Rule::Mac),
+        Optional,
+        Live,
+        "The hardware address it was made with. The device keeps its place in the configuration whatever its name.",
+    ),
+    row(
+        "network.link.*.match.driver",
+        Text(Rule::Driver),
+        Optional,
+        Live,
+        "The kernel's driver.",
+    ),
+    row(
+        "network.link.*.match.name",
+        Text(Rule::LinkPattern),
+        Optional,
+        Live,
+        "The kernel's name; `*` stands for any characters, `?` for one.",
+    ),
+    row(
+        "network.link.*.dhcp4",
+        Flag,
+        Default("false"),
+        Live,
+        "Ask a DHCP server for an IPv4 address.",
+    ),
+    row(
+        "network.link.*.accept-ra",
+        Flag,
+        Default("true"),
+        Live,
+        "Take IPv6 addresses, routes and name servers from router advertisements.",
+    ),
+    row(
+        "network.link.*.addresses",
+        Texts(Rule::InterfaceAddress),
+        Default("[]"),
+        Live,
+        "Lasting addresses.",
+    ),
+    row(
+        "network.link.*.gateways",
+        Texts(Rule::Address),
+        Default("[]"),
+        Live,
+        "Routers to everywhere, one of each family.",
+    ),
+    row("network.link.*.routes", Tables, Default("[]"), Live, "Other routes."),
+    row(
+        "network.link.*.routes[].to",
+        Text(Rule::Destination),
+        Required,
+        Live,
+        "Where it leads.",
+    ),
+    row(
+        "network.link.*.routes[].via",
+        Text(Rule::Address),
+        Optional,
+        Live,
+        "The router. Without it the addresses are on the link itself.",
+    ),
+    row("network.link.*.routes[].metric", METRIC, Optional, Live, "Lower wins."),
+    row(
+        "network.link.*.routes[].on-link",
+        Flag,
+        Default("false"),
+        Live,
+        "The router is on the link although no network of the link holds it.",
+    ),
+    row(
+        "network.link.*.metric",
+        METRIC,
+        Optional,
+        Live,
+        "Metric of the link's routes that have none, those by DHCP included. Without it 100 and the device's number, or \
+         1024 and the number for DHCP.",
+    ),
+    row(
+        "network.link.*.mtu",
+        Integer(68, 65535),
+        Optional,
+        Live,
+        "Bytes per packet; 1280 or more for IPv6.",
+    ),
+    row(
+        "network.link.*.mac",
+        Text(Rule::Mac),
+        Optional,
+        Live,
+        "Hardware address to give to the device.",
+    ),
+    row(
+        "network.link.*.dns",
+        Table,
+        Optional,
+        Live,
+        "Name servers that go with this link, before those it learns.",
+    ),
+    row(
+        "network.link.*.dns.servers",
+        Texts(Rule::Address),
+        Default("[]"),
+        Live,
+        "Name servers in order of preference.",
+    ),
+    row(
+        "network.link.*.dns.search",
+        Texts(Rule::Domain),
+        Default("[]"),
+        Live,
+        "Domains in which short names are looked for.",
+    ),
+    row(
+        "network.link.*.vlan",
+        Table,
+        Optional,
+        Live,
+        "A tagged network on top of another link.",
+    ),
+    row("network.link.*.vlan.id", Integer(1, 4094), Required, Live, "The tag."),
+    row(
+        "network.link.*.vlan.link",
+        Text(Rule::LinkName),
+        Required,
+        Live,
+        "The link below, described in this document.",
+    ),
+    row("network.link.*.bond", Table, Optional, Live, "Several links as one."),
+    row(
+        "network.link.*.bond.mode",
+        Word(BondMode::WORDS),
+        Required,
+        Live,
+        "How packets are spread.",
+    ),
+    row(
+        "network.link.*.bond.members",
+        Texts(Rule::LinkName),
+        Required,
+        Live,
+        "The links that are joined, described in this document.",
+    ),
+    row(
+        "network.link.*.bond.miimon",
+        Text(Rule::Span(60)),
+        Default("\"100ms\""),
+        Live,
+        "How often the members' carriers are looked at.",
+    ),
+    row(
+        "network.link.*.bond.up-delay",
+        Text(Rule::Span(600)),
+        Default("\"0s\""),
+        Live,
+        "How long a member must be up before it is used.",
+    ),
+    row(
+        "network.link.*.bond.down-delay",
+        Text(Rule::Span(600)),
+        Default("\"0s\""),
+        Live,
+        "How long a member must be down before it is given up.",
+    ),
+    row(
+        "network.link.*.bond.lacp-rate",
+        Word(LacpRate::WORDS),
+        Default("\"slow\""),
+        Live,
+        "How often partners are asked for packets. For `802.3ad`.",
+    ),
+    row(
+        "network.link.*.bond.hash-policy",
+        Word(HashPolicy::WORDS),
+        Default("\"layer2\""),
+        Live,
+        "What decides which member a packet takes. For `balance-xor`, `802.3ad` and `balance-tlb`.",
+    ),
+    row(
+        "network.link.*.bond.primary",
+        Text(Rule::LinkName),
+        Optional,
+        Live,
+        "The member to prefer. For `active-backup`, `balance-tlb` and `balance-alb`.",
+    ),
+    row(
+        "network.link.*.bond.min-links",
+        Integer(0, 64),
+        Default("0"),
+        Live,
+        "Members with a carrier without which the bond has none. For `802.3ad`.",
+    ),
+];
