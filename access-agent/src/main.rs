@@ -4,16 +4,14 @@
 use std::process::ExitCode;
 
 use keelson_access::answer::{complain, exit, say};
-use keelson_access::command::{Command, Config, OVERVIEW};
-use keelson_access::{config, status};
+use keelson_access::command::Command;
+use keelson_access::machine::Machine;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     match Command::parse(&words) {
-        Ok(command) => answer(&command).map_or_else(
+        Ok(command) => keelson_access::answer(&Machine::here(), &command).map_or_else(
             |error| {
                 complain(&format!("keelson: {error:#}\n"));
                 ExitCode::from(exit::FAILED)
@@ -28,22 +26,5 @@ fn main() -> ExitCode {
             complain(&usage.text);
             ExitCode::from(exit::USAGE)
         }
-    }
-}
-
-fn answer(command: &Command) -> anyhow::Result<u8> {
-    match command {
-        Command::Overview => {
-            say(OVERVIEW);
-            Ok(exit::GOOD)
-        }
-        Command::Status { json } => status::status(*json),
-        Command::Config(Config::Validate {
-            files,
-            json,
-            deny_warnings,
-        }) => config::validate(files, *json, *deny_warnings),
-        Command::Config(Config::Plan { file, against, json }) => config::plan(file, against.as_deref(), *json),
-        _ => anyhow::bail!("this release does not answer that yet"),
     }
 }

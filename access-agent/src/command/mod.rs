@@ -9,6 +9,7 @@ mod usage;
 
 pub use arguments::{BootArguments, Config, Document, Logs, Power, ServiceRequest, Why};
 pub use moment::{Moment, MomentError};
+pub(crate) use usage::nearest;
 pub use usage::{OVERVIEW, Usage};
 
 use clap::Parser as _;

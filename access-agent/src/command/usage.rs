@@ -53,7 +53,7 @@ impl Usage {
 }
 
 /// The known word closest to this one, if at most a third of the letters differ.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     let distance = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
     let near = known.iter().copied().min_by_key(distance)?;

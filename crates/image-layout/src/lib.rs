@@ -5,6 +5,7 @@
 
 pub mod boot_entry;
 pub mod boot_history;
+pub mod efi_variable;
 pub mod facts;
 pub mod fuzz;
 pub mod partitions;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::entry::Entry;
+use crate::render::boot_text;
 
 /// Name of the protocol.
 pub const PROTOCOL: &str = "keelson-journal";
@@ -55,6 +56,8 @@ pub struct Query {
     pub kernel: bool,
     /// Which boot.
     pub boot: Boot,
+    /// Only the boot whose id begins so, at least four hexadecimal digits.
+    pub boot_id: Option<String>,
     /// Only this severity and worse, 0 to 7.
     pub priority: Option<u8>,
     /// Not before, microseconds since 1970.
@@ -132,6 +135,8 @@ impl Query {
             Boot::Current => entry.boot == boots.current,
             Boot::Previous => boots.previous == Some(entry.boot),
         };
+        let boot_id =
+            |wanted: &String| wanted.len() >= 4 && boot_text(entry.boot).starts_with(&wanted.to_ascii_lowercase());
         let text = |name| entry.fields.text(name);
         let unit = |wanted: &String| entry.unit() == Some(wanted.strip_suffix(".service").unwrap_or(wanted));
         let container = |wanted: &String| {
@@ -140,7 +145,8 @@ impl Query {
                 .or(text("CONTAINER_ID"));
             text("CONTAINER_NAME") == Some(wanted) || (wanted.len() >= 4 && id.is_some_and(|id| id.starts_with(wanted)))
         };
-        boot && self.unit.as_ref().is_none_or(unit)
+        boot && self.boot_id.as_ref().is_none_or(boot_id)
+            && self.unit.as_ref().is_none_or(unit)
             && self.container.as_ref().is_none_or(container)
             && (!self.kernel || text("_TRANSPORT") == Some("kernel"))
             && self.priority.is_none_or(|worst| entry.priority() <= worst)
@@ -185,6 +191,8 @@ mod tests {
             (r#"{"kernel":true}"#, [false, false, true]),
             (r#"{"boot":"current"}"#, [true, false, true]),
             (r#"{"boot":"previous"}"#, [false, true, false]),
+            (r#"{"boot-id":"02020202"}"#, [false, true, false]),
+            (r#"{"boot-id":"020"}"#, [false, false, false]),
             (r#"{"priority":4}"#, [true, false, false]),
             (r#"{"since":101}"#, [false, false, false]),
             (r#"{"until":99}"#, [false, false, false]),

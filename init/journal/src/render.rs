@@ -20,7 +20,9 @@ pub fn render(entry: &Entry, format: Format) -> Vec<u8> {
     }
 }
 
-fn boot_text(boot: [u8; 16]) -> String {
+/// A boot's id as people and programs write it.
+#[must_use]
+pub fn boot_text(boot: [u8; 16]) -> String {
     boot.iter().fold(String::with_capacity(32), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

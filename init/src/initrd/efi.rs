@@ -6,13 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use keelson_image_layout::boot_entry::FRESH_TRIES;
+use keelson_image_layout::efi_variable::LOADER;
+pub use keelson_image_layout::efi_variable::text;
 use keelson_image_layout::slot_state::boot::Choice;
 use keelson_image_layout::{EntryName, Slot};
 use uuid::Uuid;
-
-const LOADER: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-/// Attributes before the value in efivarfs.
-const ATTRIBUTES: usize = 4;
 
 /// What is known of the loader; nothing when the firmware keeps no variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,17 +63,6 @@ impl Loader {
             _ => Choice::Open,
         }
     }
-}
-
-/// The text of a variable as efivarfs gives it: attributes, then UTF-16, ended by a zero.
-#[must_use]
-pub fn text(variable: &[u8]) -> Option<String> {
-    let units = variable.get(ATTRIBUTES..)?.chunks_exact(2);
-    let units: Vec<u16> = units
-        .map(|unit| u16::from_le_bytes([unit.first().copied().unwrap_or(0), unit.get(1).copied().unwrap_or(0)]))
-        .take_while(|unit| *unit != 0)
-        .collect();
-    String::from_utf16(&units).ok()
 }
 
 #[cfg(test)]

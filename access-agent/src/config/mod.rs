@@ -1,0 +1,7 @@
+//! `keelson config`: what is in force, and what documents would do.
+
+mod documents;
+mod show;
+
+pub use documents::{plan, validate};
+pub use show::show;
