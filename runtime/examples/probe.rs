@@ -2,7 +2,9 @@
 //!
 //! `run` sleeps until SIGTERM ends it; `serve PORT TEXT` answers HTTP with the text and the caller's address;
 //! `fetch ADDRESS` prints what an HTTP server answers; `show` prints who and where it is; `engine PATH` asks the engine at
-//! a socket; `fill PATH` writes until it is stopped; `write PATH TEXT` and `read PATH` do so.
+//! a socket; `fill PATH` writes until it is stopped; `write PATH TEXT` and `read PATH` do so; `cat` repeats its input;
+//! `both` writes to both outputs and ends with 3; `flood BYTES` writes as many; `terminal` tells its terminal's size for
+//! each line until `quit`.
 
 use std::error::Error;
 use std::fs;
@@ -27,6 +29,16 @@ fn main() -> Done {
         ["write", path, text] => Ok(fs::write(path, text)?),
         ["read", path] => say(&fs::read_to_string(path)?),
         ["say", text] => say(text),
+        ["cat"] => cat(),
+        ["both"] => {
+            both()?;
+            std::process::exit(3)
+        }
+        ["flood", bytes] => flood(bytes.parse()?),
+        ["terminal"] => {
+            terminal()?;
+            std::process::exit(5)
+        }
         other => Err(format!("what is {other:?}?").into()),
     }
 }
@@ -105,4 +117,34 @@ fn fill(path: &str) -> Done {
     loop {
         file.write_all(&block)?;
     }
+}
+
+fn cat() -> Done {
+    let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout())?;
+    say(&format!("end after {copied}"))
+}
+
+fn both() -> Done {
+    say("to output")?;
+    Ok(writeln!(std::io::stderr(), "to error")?)
+}
+
+fn flood(bytes: usize) -> Done {
+    let line = [b"x".repeat(99), b"\n".to_vec()].concat();
+    let mut out = std::io::stdout().lock();
+    for _ in 0..bytes / line.len() {
+        out.write_all(&line)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn terminal() -> Done {
+    for line in std::io::stdin().lines() {
+        if line? == "quit" {
+            break;
+        }
+        let size = rustix::termios::tcgetwinsize(std::io::stdout())?;
+        say(&format!("size {} {}", size.ws_row, size.ws_col))?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use keelson_shim_api::{
-    Channel, ChannelError, ExitRecord, Failure, Hello, Outcome, Packet, Request, RequestBody, ShimState,
+    Channel, ChannelError, ExitRecord, Failure, Hello, Outcome, Packet, Request, RequestBody, ShimState, Streams,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
@@ -130,14 +130,68 @@ impl Shim {
         }
     }
 
-    /// Waits for the end of the first process.
+    /// Waits for the end of the first process, or of an exec.
     ///
     /// # Errors
     /// As [`Shim::call`]; the shim may have died.
-    pub async fn wait(&self) -> Result<ExitRecord, ShimError> {
-        match self.call(RequestBody::Wait { process: None }).await? {
+    pub async fn wait(&self, process: Option<String>) -> Result<ExitRecord, ShimError> {
+        match self.call(RequestBody::Wait { process }).await? {
             (Outcome::Exited { exit }, _) => Ok(exit),
             _ => Err(ShimError::Gone),
+        }
+    }
+
+    /// Joins someone to the first process's streams. Whoever it is may have gone meanwhile; a failure shows as the
+    /// end of the promise.
+    pub async fn join(&self, joining: Joining) {
+        let Joining {
+            streams,
+            close_stdin,
+            ends,
+        } = joining;
+        match self.call(RequestBody::Attach { streams, close_stdin }).await {
+            Ok((_, fds)) => {
+                let _ = ends.send(Ends::new(streams, fds));
+            }
+            Err(error) => {
+                let error = crate::engine::error::chain(&error);
+                log::warn!(error = error; "a client cannot be attached");
+            }
+        }
+    }
+}
+
+/// Someone who waits to be joined to a container's streams.
+#[derive(Debug)]
+pub struct Joining {
+    /// Which.
+    pub streams: Streams,
+    /// The end of the client's input is the end of the process's.
+    pub close_stdin: bool,
+    /// Where the ends go.
+    pub ends: oneshot::Sender<Ends>,
+}
+
+/// Our ends of a process's streams.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// To be written.
+    pub stdin: Option<OwnedFd>,
+    /// To be read; a terminal's only one.
+    pub stdout: Option<OwnedFd>,
+    /// To be read.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// From descriptors in the protocol's order.
+    pub fn new(wanted: Streams, fds: Vec<OwnedFd>) -> Ends {
+        let mut fds = fds.into_iter();
+        let mut take = |wanted: bool| if wanted { fds.next() } else { None };
+        Ends {
+            stdin: take(wanted.stdin),
+            stdout: take(wanted.stdout),
+            stderr: take(wanted.stderr),
         }
     }
 }

@@ -66,6 +66,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         world,
         registries,
         started: Timestamp::now(),
+        execs: Arc::default(),
     };
     keelson_daemon::notify::ready();
     log::info!("engine is ready");

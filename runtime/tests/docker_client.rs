@@ -106,7 +106,7 @@ fn privileged_refusals_are_in_dockers_words() {
             &["run", "-d", "--link", "web:x", &image],
             "not supported by this engine yet",
         ),
-        (&["exec", "web", "ls"], "not supported by this engine yet"),
+        (&["push", &image], "not supported by this engine yet"),
     ];
     for (arguments, want) in cases {
         let got = machine.docker_fails(arguments);

@@ -4,6 +4,7 @@
 //! Code that rustix or nix already covers does not belong here.
 
 pub mod block;
+pub mod capability;
 pub mod cgroup_device;
 pub mod children;
 pub mod clock;

@@ -10,7 +10,7 @@ use rustix::thread::{
 };
 
 use crate::accounts::Identity;
-use crate::unit::value;
+use keelson_sys::capability;
 
 /// What a process may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn decide_powers(capabilities: Option<&[String]>, uid: u32) -> Powers {
             let numbers = names
                 .unwrap_or_default()
                 .iter()
-                .filter_map(|name| value::capability(name));
+                .filter_map(|name| capability::number(name));
             Powers::Only(numbers.fold(CapabilitySet::empty(), |set, number| set | single(number)))
         }
     }
@@ -88,12 +88,10 @@ fn keep_only(kept: CapabilitySet) -> Result<(), Errno> {
 }
 
 fn all() -> impl Iterator<Item = CapabilitySet> {
-    (0..value::CAPABILITIES.len())
-        .filter_map(|number| u32::try_from(number).ok())
-        .map(single)
+    capability::NAMES.iter().zip(0..).map(|(_, number)| single(number))
 }
 
-fn single(number: u32) -> CapabilitySet {
+fn single(number: u8) -> CapabilitySet {
     CapabilitySet::from_bits_retain(1 << number)
 }
 
@@ -113,9 +111,9 @@ mod tests {
     #[test]
     fn names_and_numbers_agree() {
         assert_eq!(
-            single(value::capability("CAP_CHECKPOINT_RESTORE").unwrap()),
+            single(capability::number("CAP_CHECKPOINT_RESTORE").unwrap()),
             CapabilitySet::CHECKPOINT_RESTORE
         );
-        assert_eq!(single(value::capability("CAP_CHOWN").unwrap()), CapabilitySet::CHOWN);
+        assert_eq!(single(capability::number("CAP_CHOWN").unwrap()), CapabilitySet::CHOWN);
     }
 }

@@ -211,7 +211,7 @@ fn check_service(unit: &Unit, service: &Service) -> Result<(), UnitError> {
         service.no_new_privs || !filtered,
         "a filter needs no-new-privs = true",
     )?;
-    let known = |name: &String| super::value::is_capability(name);
+    let known = |name: &String| keelson_sys::capability::NAMES.contains(&name.as_str());
     let capabilities = service.capabilities.as_deref().unwrap_or_default();
     ensure(
         "service.capabilities",

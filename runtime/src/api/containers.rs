@@ -112,8 +112,10 @@ impl App {
             ContainerVerb::Remove => self.container_remove(name, query).await,
             ContainerVerb::Wait => self.container_wait(name, query).await,
             ContainerVerb::Logs => self.container_logs(name, query).await,
-            ContainerVerb::Resize => Err(EngineError::NotSupported("resizing terminals".into())),
-            ContainerVerb::Attach => Err(EngineError::NotSupported("attaching (use run -d and logs -f)".into())),
+            ContainerVerb::Resize => self.container_resize(name, query).await,
+            ContainerVerb::Attach | ContainerVerb::Exec => {
+                Err(EngineError::Internal("this takes more than a query".into()))
+            }
         }
     }
 

@@ -19,7 +19,7 @@ fn invalid(text: impl Into<String>) -> EngineError {
     EngineError::Invalid(text.into())
 }
 
-fn not_yet(what: impl Into<String>) -> EngineError {
+pub(super) fn not_yet(what: impl Into<String>) -> EngineError {
     EngineError::NotSupported(what.into())
 }
 
@@ -65,6 +65,7 @@ pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
         user: body.user,
         workdir: body.working_dir,
         tty: body.tty,
+        console_size: body.host_config.console_size.filter(|size| *size != [0, 0]),
         open_stdin: body.open_stdin,
         stdin_once: body.stdin_once,
         stop_signal: body.stop_signal.filter(|signal| !signal.is_empty()),

@@ -59,6 +59,7 @@ docker_body! {
         port_bindings: BTreeMap<String, Option<Vec<PortBinding>>>,
         restart_policy: RestartPolicyBody,
         auto_remove: bool,
+        console_size: Option<[u16; 2]>,
         annotations: BTreeMap<String, String>,
         cap_add: Vec<String>,
         cap_drop: Vec<String>,

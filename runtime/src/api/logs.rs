@@ -93,6 +93,39 @@ fn parse_tail(query: &Query) -> Result<Option<usize>, EngineError> {
     Ok(query.filled("tail").and_then(|text| text.parse().ok()))
 }
 
+/// What a container has written so far.
+#[derive(Debug)]
+pub(super) struct History {
+    /// The log.
+    pub path: PathBuf,
+    /// Whether its output is wanted.
+    pub stdout: bool,
+    /// Whether its error output is wanted.
+    pub stderr: bool,
+}
+
+/// Sends all that was written until now.
+pub(super) async fn send_history(
+    history: History,
+    framing: Framing,
+    sender: &mpsc::Sender<Bytes>,
+) -> std::io::Result<()> {
+    let selection = Selection {
+        stdout: history.stdout,
+        stderr: history.stderr,
+        since: None,
+        until: Some(jiff::Timestamp::now()),
+    };
+    let request = Request {
+        path: history.path,
+        selection,
+        tail: None,
+        framing,
+        timestamps: false,
+    };
+    send_logs(request, None, sender).await
+}
+
 type Ended = tokio::sync::oneshot::Receiver<crate::engine::action::Waited>;
 
 async fn send_logs(request: Request, ended: Option<Ended>, sender: &mpsc::Sender<Bytes>) -> std::io::Result<()> {

@@ -1,16 +1,22 @@
 //! Docker's API over a Unix socket: decode, ask the engine, encode. No decision about containers is
 //! made here.
 
+mod attach;
 mod containers;
 mod create;
 mod create_body;
 mod create_known;
+mod detach;
 mod events;
+mod exec;
+mod exec_body;
+mod hijack;
 mod images;
 mod info;
 mod logs;
 mod networks;
 mod peer;
+mod pump;
 mod query;
 mod reply;
 mod route;
@@ -19,7 +25,7 @@ mod time;
 mod view;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -34,10 +40,12 @@ pub use route::{API_VERSION, Route, RouteError, route};
 
 use crate::engine::action::{Action, Handle};
 use crate::engine::error::EngineError;
+use crate::engine::execs::ExecTable;
 use crate::launch::World;
 use crate::registries::Registries;
 use query::Query;
 use reply::{Reply, message, refuse, refuse_route, with_common_headers};
+use route::{ContainerVerb, ExecVerb};
 
 /// Longest body that is read whole.
 const LONGEST_BODY: usize = 8 << 20;
@@ -53,9 +61,17 @@ pub struct App {
     pub registries: Registries,
     /// When the engine started.
     pub started: jiff::Timestamp,
+    /// Commands run in containers.
+    pub execs: Arc<Mutex<ExecTable>>,
 }
 
 impl App {
+    /// The execs; never held across a wait.
+    fn execs(&self) -> MutexGuard<'_, ExecTable> {
+        // Nothing panics while it holds them, and a table is whole after every step.
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Serves connections until the listener fails.
     ///
     /// # Errors
@@ -141,6 +157,17 @@ impl App {
                 let body = read_body(&head.method, body).await?;
                 self.container_create(&query, &body).await
             }
+            Route::Container(name, ContainerVerb::Attach) => self.container_attach(name, &query, head).await,
+            Route::Container(name, ContainerVerb::Exec) => {
+                let body = read_body(&head.method, body).await?;
+                self.exec_create(name, &body).await
+            }
+            Route::Exec(id, ExecVerb::Start) => {
+                let body = read_body(&head.method, body).await?;
+                self.exec_start(&id, &body, head).await
+            }
+            Route::Exec(id, ExecVerb::Inspect) => self.exec_inspect(&id),
+            Route::Exec(id, ExecVerb::Resize) => self.exec_resize(&id, &query).await,
             Route::Container(name, verb) => self.container(name, verb, &query).await,
             Route::ImageList => self.image_list(&query).await,
             Route::ImagePull => self.image_pull(&query, &head.headers).await,

@@ -30,6 +30,8 @@ pub enum Route {
     ContainerCreate,
     /// Something about one container.
     Container(String, ContainerVerb),
+    /// Something about one exec.
+    Exec(String, ExecVerb),
     /// `/images/json`
     ImageList,
     /// `/images/create`
@@ -75,8 +77,21 @@ pub enum ContainerVerb {
     Attach,
     /// `POST resize`
     Resize,
+    /// `POST exec`
+    Exec,
     /// `DELETE`
     Remove,
+}
+
+/// What to do with one exec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecVerb {
+    /// `GET json`
+    Inspect,
+    /// `POST start`
+    Start,
+    /// `POST resize`
+    Resize,
 }
 
 /// Why a path leads nowhere.
@@ -116,6 +131,7 @@ pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
         ["containers", "json"] if get => Ok(Route::ContainerList),
         ["containers", "create"] if post => Ok(Route::ContainerCreate),
         ["containers", name, rest @ ..] => container(method, name, rest),
+        ["exec", id, verb] => exec(method, id, verb),
         ["images", "json"] if get => Ok(Route::ImageList),
         ["images", "create"] if post => Ok(Route::ImagePull),
         ["images", rest @ ..] if !rest.is_empty() => image(method, rest),
@@ -127,7 +143,7 @@ pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
 }
 
 fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteError> {
-    use ContainerVerb::{Attach, Inspect, Kill, Logs, Remove, Rename, Resize, Restart, Start, Stop, Wait};
+    use ContainerVerb::{Attach, Exec, Inspect, Kill, Logs, Remove, Rename, Resize, Restart, Start, Stop, Wait};
     let verb = match (method.as_str(), rest) {
         ("GET", ["json"]) => Inspect,
         ("GET", ["logs"]) => Logs,
@@ -139,8 +155,8 @@ fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteE
         ("POST", ["rename"]) => Rename,
         ("POST", ["attach"]) => Attach,
         ("POST", ["resize"]) => Resize,
+        ("POST", ["exec"]) => Exec,
         ("DELETE", []) => Remove,
-        (_, ["exec"]) => return Ok(Route::NotYet("running a command in a container (exec)")),
         (_, ["archive"]) => return Ok(Route::NotYet("copying files (cp)")),
         (_, ["stats"]) => return Ok(Route::NotYet("container statistics")),
         (_, ["top"]) => return Ok(Route::NotYet("listing processes (top)")),
@@ -151,6 +167,16 @@ fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteE
         _ => return Err(RouteError::NotFound),
     };
     Ok(Route::Container(decode(name), verb))
+}
+
+fn exec(method: &Method, id: &str, verb: &str) -> Result<Route, RouteError> {
+    let verb = match (method.as_str(), verb) {
+        ("GET", "json") => ExecVerb::Inspect,
+        ("POST", "start") => ExecVerb::Start,
+        ("POST", "resize") => ExecVerb::Resize,
+        _ => return Err(RouteError::NotFound),
+    };
+    Ok(Route::Exec(decode(id), verb))
 }
 
 /// Names of images hold slashes: the verb is the last part.
@@ -174,7 +200,6 @@ fn not_yet(parts: &[&str]) -> Result<Route, RouteError> {
     let what = match parts {
         ["networks", ..] => "networks beside bridge, host and none",
         ["volumes", ..] => "the volume API (volumes are made on first use)",
-        ["exec", ..] => "running a command in a container (exec)",
         ["build", ..] | ["session"] | ["grpc"] => "building images",
         ["commit"] => "making images from containers (commit)",
         ["system", "df"] => "disk usage (system df)",

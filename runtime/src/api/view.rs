@@ -184,7 +184,7 @@ fn host_config(record: &ContainerRecord) -> Value {
         "AutoRemove": request.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,
-        "ConsoleSize": [0, 0],
+        "ConsoleSize": request.process.console_size.unwrap_or_default(),
         "CapAdd": or_null(&security.cap_add),
         "CapDrop": or_null(&security.cap_drop),
         "CgroupnsMode": mode(namespaces.cgroup, "private"),

@@ -4,6 +4,7 @@
 //! task takes them one at a time; an answer may come much later (a stop answers when the container
 //! has ended).
 
+use keelson_shim_api::Streams;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::error::EngineError;
@@ -12,6 +13,7 @@ use super::id::ContainerId;
 use super::owner::Happened;
 use super::record::ContainerRecord;
 use super::request::{ContainerRequest, Patience};
+use crate::shim::{Ends, Shim};
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -93,6 +95,23 @@ pub enum Action {
         /// The promise.
         reply: Reply<oneshot::Receiver<Waited>>,
     },
+    /// Join a container's streams, now or when it runs next. Legal always. The ends come before anything is read from
+    /// them, so nothing is missed of a run that is asked for later.
+    Attach {
+        /// Which.
+        container: String,
+        /// Streams wanted; the input only if the container has one.
+        streams: Streams,
+        /// The promise.
+        reply: Reply<oneshot::Receiver<Ends>>,
+    },
+    /// The shim of a container. Legal when it runs.
+    Reach {
+        /// Which.
+        container: String,
+        /// Shim and record.
+        reply: Reply<Reached>,
+    },
     /// Everything about one container.
     Inspect {
         /// Which.
@@ -125,6 +144,15 @@ pub enum Action {
         /// Done.
         reply: Reply<()>,
     },
+    /// Tell the listeners of something that happened to a container outside the engine (an exec).
+    Note {
+        /// Which.
+        container: ContainerId,
+        /// What.
+        action: String,
+        /// More about it.
+        facts: Vec<(&'static str, String)>,
+    },
     /// Tell the listeners of something that happened outside the engine (a pull).
     Publish {
         /// What.
@@ -139,6 +167,15 @@ pub struct StopRequest {
     pub signal: Option<i32>,
     /// Time before it is killed.
     pub patience: Option<Patience>,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Reached {
+    /// Its shim.
+    pub shim: Shim,
+    /// Its record.
+    pub record: Box<ContainerRecord>,
 }
 
 /// What a wait waits for.
@@ -203,6 +240,17 @@ impl Handle {
             .await
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Tells listeners what happened to a container outside the engine.
+    pub async fn note(&self, container: &ContainerId, action: impl Into<String>, facts: Vec<(&'static str, String)>) {
+        let note = Action::Note {
+            container: container.clone(),
+            action: action.into(),
+            facts,
+        };
+        // An engine that has ended has no listeners.
+        let _ = self.sender.send(Message::Ask(note)).await;
     }
 
     /// Tells listeners what happened outside the engine.

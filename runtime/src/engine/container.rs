@@ -82,6 +82,8 @@ pub struct ContainerState {
     /// Its end was asked for and has not come: an engine that finds it running asks again. The wish
     /// alone does not say so, since a signal sent by hand makes it [`Wish::Stop`] too.
     pub stopping: bool,
+    /// Its processes are frozen.
+    pub paused: bool,
     /// Process id on the host while running.
     pub pid: Option<u32>,
     /// Exit code of the last run, as Docker counts (137 for a kill).

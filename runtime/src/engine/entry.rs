@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::action::{Reply, StopRequest, WaitFor, Waited};
 use super::error::EngineError;
 use super::record::ContainerRecord;
-use crate::shim::Shim;
+use crate::shim::{Joining, Shim};
 
 /// One container in memory.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub stop: StopRequest,
     /// Remove anonymous volumes with it.
     pub remove_volumes: bool,
+    /// Whoever waits to be joined to its streams; before it runs.
+    pub attaching: Vec<Joining>,
     /// Whoever waits for it to run.
     pub starting: Vec<Reply<()>>,
     /// Whoever waits for it to have ended.
@@ -44,6 +46,7 @@ impl Entry {
             run: 0,
             stop: StopRequest::default(),
             remove_volumes: false,
+            attaching: vec![],
             starting: vec![],
             ending: vec![],
             removing: vec![],

@@ -133,6 +133,16 @@ impl Owner {
             } => {
                 let _ = reply.send(self.entry(&container).map(|entry| entry.wait(until)));
             }
+            Action::Attach {
+                container,
+                streams,
+                reply,
+            } => {
+                let _ = reply.send(self.attach(&container, streams));
+            }
+            Action::Reach { container, reply } => {
+                let _ = reply.send(self.reach(&container));
+            }
             Action::Inspect { container, reply } => {
                 let record = self.entry(&container).map(|entry| Box::new(entry.record.clone()));
                 let _ = reply.send(record);
@@ -144,6 +154,11 @@ impl Owner {
             Action::Events { reply } => {
                 let _ = reply.send(Ok(self.events.subscribe()));
             }
+            Action::Note {
+                container,
+                action,
+                facts,
+            } => self.publish(&container, &action, facts),
             Action::Publish { event } => self.events.publish(event),
             Action::Close { reply } => self.close(reply),
         }
@@ -182,6 +197,7 @@ impl Owner {
                 self.watch(id);
                 self.apply(id, StateEvent::Launched { pid, at })?;
                 self.publish(id, "start", []);
+                self.join_late(id);
                 if let Some(entry) = self.containers.get_mut(id) {
                     answer_all(&mut entry.starting, || Ok(()));
                 }
@@ -194,6 +210,7 @@ impl Owner {
                     message: message.clone(),
                 };
                 answer_all(&mut entry.starting, || Err(failed()));
+                entry.attaching.clear();
                 self.release_endpoint(id);
                 let error = message.clone();
                 self.apply(
@@ -354,12 +371,17 @@ impl Owner {
     }
 
     /// Tells the listeners what happened to a container.
-    pub(super) fn publish<const N: usize>(&mut self, id: &ContainerId, action: &str, facts: [(&str, String); N]) {
+    pub(super) fn publish<'a>(
+        &mut self,
+        id: &ContainerId,
+        action: &str,
+        facts: impl IntoIterator<Item = (&'a str, String)>,
+    ) {
         let Some(entry) = self.containers.get(id) else { return };
         let mut attributes = entry.record.resolved.labels.clone();
         attributes.insert("image".to_owned(), entry.record.request.image.clone());
         attributes.insert("name".to_owned(), entry.record.name.clone());
-        attributes.extend(facts.map(|(key, value)| (key.to_owned(), value)));
+        attributes.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value)));
         self.events.publish(Event {
             kind: Kind::Container,
             action: action.to_owned(),

@@ -32,8 +32,9 @@ impl Owner {
             return;
         }
         let (world, record) = (Arc::clone(&self.world), entry.record.clone());
+        let attaching = std::mem::take(&mut entry.attaching);
         tokio::spawn(async move {
-            let result = launch(&world, &record).await;
+            let result = launch(&world, &record, attaching).await;
             tell(&sender, Happened::Launch { id, result }).await;
         });
     }

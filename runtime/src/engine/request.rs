@@ -67,6 +67,8 @@ pub struct ProcessRequest {
     pub workdir: String,
     /// A terminal as standard input and output.
     pub tty: bool,
+    /// The terminal's first size: rows, columns.
+    pub console_size: Option<[u16; 2]>,
     /// Keep standard input open.
     pub open_stdin: bool,
     /// Close standard input once the first client has gone.

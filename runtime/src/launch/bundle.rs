@@ -79,7 +79,7 @@ pub enum PrepareError {
     Encode(#[from] serde_json::Error),
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrepareError {
     move |source| PrepareError::Io {
         action,
         path: path.to_owned(),
@@ -118,7 +118,7 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
     disk::bound(&world.container_directory(id), id, record.request.limits.disk)?;
     world.mounts.mount_container(&image, &layer)?;
     let rootfs = Rootfs::open(&layer.target).map_err(failed("open", &layer.target))?;
-    let identity = find_identity(record, &rootfs)?;
+    let identity = find_identity(&record.resolved.user, &record.request.security.groups, &rootfs)?;
     make_workdir(record, &rootfs)?;
     let mounts = find_mounts(world, record, &rootfs)?;
     let files = write_etc(world, record)?;
@@ -150,11 +150,11 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
     write_bundle(world, record, bundle, &spec)
 }
 
-fn find_identity(record: &ContainerRecord, rootfs: &Rootfs) -> Result<Identity, PrepareError> {
+/// A user by the container's own files.
+pub(super) fn find_identity(user: &str, groups: &[String], rootfs: &Rootfs) -> Result<Identity, PrepareError> {
     let read = |path: &str| rootfs.read_text(path).map_err(failed("read", Path::new(path)));
     let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-    let groups = &record.request.security.groups;
-    Ok(resolve_user(&record.resolved.user, groups, &passwd, &group)?)
+    Ok(resolve_user(user, groups, &passwd, &group)?)
 }
 
 /// Docker makes the working directory; it may also lie in a mount, which is not there yet.

@@ -8,9 +8,11 @@ mod bundle;
 mod cgroup;
 mod copy;
 pub mod disk;
+mod exec;
 mod mounts;
 mod run;
 
+pub use bundle::PrepareError;
 pub use run::{LaunchFailure, Launched, launch, reattach, watch};
 
 use std::net::IpAddr;

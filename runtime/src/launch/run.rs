@@ -16,7 +16,7 @@ use super::bundle::prepare;
 use crate::engine::container::Ending;
 use crate::engine::error::chain;
 use crate::engine::record::ContainerRecord;
-use crate::shim::{Shim, ShimError, ending, read_exit_file, timestamp};
+use crate::shim::{Joining, Shim, ShimError, ending, read_exit_file, timestamp};
 
 /// A shim that has not reported after this long never will.
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(60);
@@ -64,11 +64,15 @@ impl LaunchFailure {
     }
 }
 
-/// Starts a container.
+/// Starts a container, to whose streams those in `attaching` are joined before its program runs.
 ///
 /// # Errors
 /// Why not; nothing of the run is left.
-pub async fn launch(world: &Arc<World>, record: &ContainerRecord) -> Result<Launched, LaunchFailure> {
+pub async fn launch(
+    world: &Arc<World>,
+    record: &ContainerRecord,
+    attaching: Vec<Joining>,
+) -> Result<Launched, LaunchFailure> {
     let prepared = blocking(world, record, |world, record| {
         prepare(world, record).map_err(|error| LaunchFailure::internal(chain(&error)))
     })
@@ -77,14 +81,19 @@ pub async fn launch(world: &Arc<World>, record: &ContainerRecord) -> Result<Laun
         Ok(done) => done?,
         Err(error) => return Err(LaunchFailure::internal(error.to_string())),
     };
-    let started = start(world, record, &bundle).await;
+    let started = start(world, record, &bundle, attaching).await;
     if started.is_err() {
         clear(world, record).await;
     }
     started
 }
 
-async fn start(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<Launched, LaunchFailure> {
+async fn start(
+    world: &World,
+    record: &ContainerRecord,
+    bundle: &Path,
+    attaching: Vec<Joining>,
+) -> Result<Launched, LaunchFailure> {
     let internal = |error: anyhow::Error| LaunchFailure::internal(format!("{error:#}"));
     let pid = match spawn_shim(&world.shim, bundle).await.map_err(internal)? {
         LaunchReport::Created { pid, .. } => u32::try_from(pid).unwrap_or_default(),
@@ -92,6 +101,9 @@ async fn start(world: &World, record: &ContainerRecord, bundle: &Path) -> Result
     };
     let lost = |error: ShimError| LaunchFailure::internal(chain(&error));
     let shim = Shim::connect(&world.shim_socket(&record.id)).await.map_err(lost)?;
+    for joining in attaching {
+        shim.join(joining).await;
+    }
     match shim.call(RequestBody::Start).await {
         Ok(_) => Ok(Launched {
             pid,
@@ -139,7 +151,7 @@ async fn spawn_shim(program: &Path, bundle: &Path) -> anyhow::Result<LaunchRepor
 
 /// Waits for the end of a run, then takes away what belonged to it.
 pub async fn watch(world: &Arc<World>, record: &ContainerRecord, shim: &Shim) -> Ending {
-    let end = match shim.wait().await {
+    let end = match shim.wait(None).await {
         Ok(exit) => ending(&exit),
         Err(error) => {
             let error = chain(&error);

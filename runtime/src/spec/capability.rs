@@ -1,5 +1,6 @@
 //! Which capabilities a container has: Docker's default set, added to and taken from. Pure.
 
+use keelson_sys::capability::bare_names;
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
 
 use crate::engine::request::SecurityRequest;
@@ -22,36 +23,10 @@ pub const DEFAULT: [Capability; 14] = [
     Capability::SysChroot,
 ];
 
-/// What it may be given beyond that.
-const OTHERS: [Capability; 27] = [
-    Capability::AuditControl,
-    Capability::AuditRead,
-    Capability::BlockSuspend,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
-    Capability::DacReadSearch,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::Lease,
-    Capability::LinuxImmutable,
-    Capability::MacAdmin,
-    Capability::MacOverride,
-    Capability::NetAdmin,
-    Capability::NetBroadcast,
-    Capability::Perfmon,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysModule,
-    Capability::SysNice,
-    Capability::SysPacct,
-    Capability::SysPtrace,
-    Capability::SysRawio,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-];
+/// Every one that the kernel knows.
+pub fn every() -> Vec<Capability> {
+    bare_names().filter_map(|name| name.parse().ok()).collect()
+}
 
 /// A name that is no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,14 +38,13 @@ pub struct UnknownCapability(pub String);
 /// # Errors
 /// A name is unknown.
 pub fn decide_capabilities(request: &SecurityRequest) -> Result<Vec<Capability>, UnknownCapability> {
-    let every = || DEFAULT.into_iter().chain(OTHERS);
     if request.privileged {
-        return Ok(sorted(every().collect()));
+        return Ok(sorted(every()));
     }
     let add = parse_all(&request.cap_add)?;
     let drop = parse_all(&request.cap_drop)?;
     let mut set: Vec<Capability> = match (&add, &drop) {
-        (Wanted::Every, _) => every().collect(),
+        (Wanted::Every, _) => every(),
         (Wanted::Some(add), Wanted::Every) => add.clone(),
         (Wanted::Some(add), _) => DEFAULT.into_iter().chain(add.iter().copied()).collect(),
     };

@@ -4,6 +4,7 @@
 pub mod capability;
 pub mod device;
 pub mod etc;
+pub mod exec;
 pub mod merge;
 pub mod mounts;
 pub mod resources;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    BoxBuilder, Capability, Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use crate::engine::record::ContainerRecord;
@@ -119,6 +120,11 @@ fn build_process(input: &SpecInput<'_>) -> Result<Process, SpecError> {
         .rlimits(resources::plan_rlimits(&request.limits.ulimits)?)
         .no_new_privileges(request.security.no_new_privileges)
         .oom_score_adj(request.limits.oom_score_adj);
+    let size = request.process.console_size.filter(|_| request.process.tty);
+    let process = match size {
+        Some([rows, columns]) => process.console_size(BoxBuilder::default().height(rows).width(columns).build()?),
+        None => process,
+    };
     Ok(process.build()?)
 }
 

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod clients;
 pub mod registry;
+pub mod terminal;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -93,6 +95,7 @@ pub struct Machine {
     pub registry: Registry,
     shim: Shim,
     daemon: RefCell<Option<Child>>,
+    client: RefCell<PathBuf>,
 }
 
 impl Machine {
@@ -106,6 +109,7 @@ impl Machine {
             registry,
             shim,
             daemon: RefCell::new(None),
+            client: RefCell::new("docker".into()),
         };
         machine.write_config(&serde_json::json!({}));
         machine.start_daemon();
@@ -193,8 +197,13 @@ impl Machine {
         fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
     }
 
-    fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
+    /// Takes another client from now on.
+    pub fn use_client(&self, program: &Path) {
+        *self.client.borrow_mut() = program.to_owned();
+    }
+
+    pub fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&*self.client.borrow());
         let host = format!("unix://{}", self.path("docker.sock").display());
         command
             .args(arguments)
@@ -218,6 +227,24 @@ impl Machine {
             .unwrap()
     }
 
+    /// Runs Docker's client with this to read.
+    pub fn docker_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self
+            .client(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let typed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input));
+        let output = child.wait_with_output().unwrap();
+        // A client may end before it has read everything.
+        let _ = typed.join().unwrap();
+        output
+    }
+
     /// Runs Docker's client, which must succeed; its output without the end of line.
     pub fn docker_ok(&self, arguments: &[&str]) -> String {
         let output = self.docker(arguments);
@@ -236,6 +263,14 @@ impl Machine {
     /// A member of `docker inspect`.
     pub fn inspect(&self, name: &str, format: &str) -> String {
         self.docker_ok(&["inspect", "--format", format, name])
+    }
+
+    /// Waits until a command of the client says `want`.
+    pub fn wait_output(&self, arguments: &[&str], want: &str) {
+        wait_for(want, || {
+            let output = self.docker(arguments);
+            (output.status.success() && String::from_utf8_lossy(&output.stdout).trim_end() == want).then_some(())
+        });
     }
 
     /// Waits until `docker inspect` shows `want`.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use keelson_sys::capability;
+
 use super::{ValueError, string_serde};
 
 /// A capability of capabilities(7), or all of them. Text: `NET_ADMIN`, `CAP_NET_ADMIN` or `ALL`.
@@ -14,51 +16,6 @@ pub enum Capability {
     One(u8),
 }
 
-/// Names by number, without the prefix; linux/capability.h, 6.12.
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 impl FromStr for Capability {
     type Err = ValueError;
 
@@ -67,12 +24,11 @@ impl FromStr for Capability {
             return Ok(Self::All);
         }
         let bare = text.strip_prefix("CAP_").unwrap_or(text);
-        let found = NAMES.iter().position(|name| *name == bare);
-        if let Some(number) = found.and_then(|n| u8::try_from(n).ok()) {
+        if let Some(number) = capability::number(bare) {
             return Ok(Self::One(number));
         }
         let upper = bare.to_ascii_uppercase();
-        let near = NAMES.iter().min_by_key(|name| strsim::levenshtein(name, &upper));
+        let near = capability::bare_names().min_by_key(|name| strsim::levenshtein(name, &upper));
         let near = near.filter(|name| strsim::levenshtein(name, &upper) <= 3);
         let cure = match near {
             Some(name) => format!("did you mean \"{name}\"?"),
@@ -86,8 +42,8 @@ impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("ALL"),
-            Self::One(number) => match NAMES.get(usize::from(*number)) {
-                Some(name) => write!(f, "CAP_{name}"),
+            Self::One(number) => match capability::NAMES.get(usize::from(*number)) {
+                Some(name) => f.write_str(name),
                 None => write!(f, "CAP_{number}"),
             },
         }

@@ -1,7 +1,7 @@
 //! What the runtime can do, as the specification's features document.
 
 use crate::cli::report;
-use keelson_oci::spec::capabilities::NAMES;
+use keelson_sys::capability::NAMES;
 use serde_json::json;
 
 /// Mount options the runtime itself knows.
