@@ -7,12 +7,15 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 const DEVICE: &str = "/dev/kmsg";
-const CONSOLE: &str = "/dev/console";
+const CONSOLE: &str = "console";
+/// Names of the consoles in use, for instance `tty0 ttyS0`: a screen and a serial port may each have its reader.
+const CONSOLES: &str = "/sys/class/tty/console/active";
 /// Without this the kernel drops all but ten records in five seconds.
 const RATE_LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
 /// The kernel cuts longer records.
@@ -45,14 +48,22 @@ pub fn say_failure(line: impl fmt::Display) {
 }
 
 fn show(line: &dyn fmt::Display) {
+    let text = format!("keelson: {line}\n");
+    let active = std::fs::read_to_string(CONSOLES).unwrap_or_default();
+    let written = active.split_whitespace().filter(|name| write_to(name, &text)).count();
+    if written == 0 {
+        write_to(CONSOLE, &text);
+    }
+}
+
+/// Whether the console took it.
+fn write_to(console: &str, text: &str) -> bool {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let console = File::options()
+    let opened = File::options()
         .write(true)
         .custom_flags(flags.bits() as i32)
-        .open(CONSOLE);
-    if let Ok(mut console) = console {
-        let _ = console.write_all(format!("keelson: {line}\n").as_bytes());
-    }
+        .open(Path::new("/dev").join(console));
+    opened.and_then(|mut device| device.write_all(text.as_bytes())).is_ok()
 }
 
 /// One record in the form the kernel takes: priority, text, fields.

@@ -13,23 +13,17 @@ use serde::Serialize;
 use crate::cache::Cache;
 use crate::deb::{Package, Packages, Wanted};
 use crate::digest::{hex, sha256};
-use crate::disk::assemble;
 use crate::disk::table::identity;
-use crate::kernel::groups::{INITRD_ALWAYS, INITRD_BY_DEVICE, ROOT};
+use crate::disk::{assemble, region};
+use crate::flavour::Flavour;
+use crate::format::{self, Format};
+use crate::kernel::groups::INITRD_ALWAYS;
 use crate::kernel::{Kernel, Module};
 use crate::progress::{Progress, mib};
-use crate::release::{COMMAND_LINE, Naming};
+use crate::release::Naming;
 use crate::root::limits::{self, LimitError};
 use crate::verity::{HashTree, hash_tree};
-use crate::{initramfs, root, uki};
-
-/// What an image is made of. `A->B` is the dependency of metapackage A whose name begins with B.
-pub const PACKAGES: [&str; 4] = [
-    "linux-image-cloud-amd64->linux-image-6.12",
-    "systemd-boot-efi",
-    "e2fsck-static",
-    "ca-certificates",
-];
+use crate::{initramfs, root, sbom, uki};
 
 /// Virtual size of an image; the file is sparse and a machine grows the state partition to its disk.
 pub const DISK_BYTES: u64 = 4 << 30;
@@ -39,6 +33,10 @@ pub const DISK_BYTES: u64 = 4 << 30;
 pub struct Request {
     /// Where the disk goes.
     pub out: PathBuf,
+    /// Kind of machine it is for.
+    pub flavour: Flavour,
+    /// Form of the image.
+    pub format: Format,
     /// Folder of our built programs.
     pub programs: PathBuf,
     /// The repository.
@@ -58,6 +56,8 @@ pub struct Request {
 pub struct Record {
     /// Version of the release.
     pub version: String,
+    /// Kind of machine.
+    pub flavour: &'static str,
     /// Seconds since 1970.
     pub time: u64,
     /// Kernel release.
@@ -74,6 +74,8 @@ pub struct Record {
     pub download_bytes: u64,
     /// Executable files in the root.
     pub executables: Vec<String>,
+    /// Firmware files that modules inside may ask for; none is in an image.
+    pub firmware_absent: Vec<String>,
     /// Programs of ours that were left out.
     pub missing: Vec<&'static str>,
     /// Debian packages that parts were taken from.
@@ -85,9 +87,9 @@ pub struct Record {
 /// # Errors
 /// Says which step failed and why. The old image stays in place until the new one is whole.
 pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Record> {
-    let packages = resolve(cache, request.refresh, progress)?;
+    let packages = resolve(cache, request, progress)?;
     let kernel = load_kernel(cache, &packages, progress)?;
-    let naming = Naming::new(&request.version, request.time.unwrap_or(kernel.time))?;
+    let naming = Naming::new(&request.version, request.time.unwrap_or(kernel.time), request.flavour)?;
     let workplace = tempfile::tempdir_in(cache.folder("work")?)?;
 
     let (tree, missing) = build_root(&packages, &kernel, request, &naming)?;
@@ -109,11 +111,12 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
         loader: &read(&loader)?,
     };
     assemble::write(&disk, DISK_BYTES, &release)?;
-    put_in_place(&disk, &request.out)?;
     step.done(&request.out.display().to_string());
+    hand_over(&disk, request, progress)?;
 
     let record = Record {
         version: naming.version.clone(),
+        flavour: naming.flavour.name(),
         time: naming.time,
         kernel: kernel.release.clone(),
         root_hash: verity.params.root_hash.to_string(),
@@ -122,6 +125,7 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
         entry_sha256: hex(&sha256(&entry)),
         download_bytes,
         executables: limits::executables(&tree),
+        firmware_absent: kernel.firmware(&request.flavour.root_modules())?,
         missing,
         packages: packages.list().to_vec(),
     };
@@ -129,9 +133,10 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
     Ok(record)
 }
 
-fn resolve(cache: &Cache, refresh: bool, progress: Progress) -> Result<Packages> {
+fn resolve(cache: &Cache, request: &Request, progress: Progress) -> Result<Packages> {
     let step = progress.step("packages");
-    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), refresh, &|what| {
+    let (name, wanted) = (request.flavour.package_set(), request.flavour.packages());
+    let packages = Packages::resolve(cache, name, Wanted::Exactly(&wanted), request.refresh, &|what| {
         step.at(what)
     })
     .context("the Debian packages the image is made of")?;
@@ -172,7 +177,7 @@ fn build_root(
         source: &request.source,
         allow_missing: request.allow_missing,
         kernel: &kernel.release,
-        modules: &kernel.select(&ROOT)?,
+        modules: &kernel.select(&request.flavour.root_modules())?,
         builtin: &kernel.builtin,
         e2fsck: &packages.unpacked(packages.find("e2fsck-static")?)?,
         certificates: &packages.unpacked(packages.find("ca-certificates")?)?,
@@ -234,7 +239,7 @@ fn build_entry(
         time: naming.time,
         verity: verity.params.clone(),
     };
-    let modules: Vec<&Module> = kernel.select(&[INITRD_ALWAYS, INITRD_BY_DEVICE])?;
+    let modules: Vec<&Module> = kernel.select(&naming.flavour.initrd_modules())?;
     let initrd = initramfs::build(
         cache,
         &initramfs::Ingredients {
@@ -250,7 +255,7 @@ fn build_entry(
         kernel: &read(&kernel.image)?,
         initrd: &initrd,
         os_release: &naming.os_release(),
-        command_line: COMMAND_LINE,
+        command_line: naming.flavour.command_line(),
         uname: &kernel.release,
     })?;
     step.done(&format!(
@@ -297,28 +302,42 @@ impl io::Write for Counter {
     }
 }
 
-/// Moves the finished disk to where it was asked for; copies, keeping holes, if that is another file system.
-fn put_in_place(disk: &Path, out: &Path) -> Result<()> {
-    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+/// Writes the bill of materials beside the image, then the image in its form.
+fn hand_over(disk: &Path, request: &Request, progress: Progress) -> Result<()> {
+    let step = progress.step("bill of materials");
+    let bill = sbom::describe(disk, &request.source).context("bill of materials")?;
+    let text = sbom::text(&bill)?;
+    if let Some(folder) = request.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    if std::fs::rename(disk, out).is_ok() {
-        return Ok(());
+    keelson_durable::replace(&beside(&request.out, "spdx.json"), &text, 0o644)?;
+    step.done(&format!(
+        "{} files of {} packages",
+        bill.files.len(),
+        bill.packages.len()
+    ));
+    if request.format == Format::Raw {
+        return region::put_in_place(disk, &request.out)
+            .with_context(|| format!("cannot write {}", request.out.display()));
     }
-    let part = out.with_extension("part");
-    let (mut from, to) = (open(disk)?, create(&part)?);
-    to.set_len(from.metadata()?.len())?;
-    crate::disk::region::copy_sparse(&mut from, &to, 0).with_context(|| format!("cannot write {}", part.display()))?;
-    to.sync_all()?;
-    std::fs::rename(&part, out).with_context(|| format!("cannot write {}", out.display()))
+    let step = progress.step(request.format.name());
+    format::convert(disk, &request.out, request.format)?;
+    step.done(&request.out.display().to_string());
+    Ok(())
+}
+
+/// A file beside the image: its name and another ending.
+fn beside(out: &Path, ending: &str) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 fn write_record(out: &Path, record: &Record) -> Result<()> {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".json");
     let mut text = serde_json::to_vec_pretty(record)?;
     text.push(b'\n');
-    keelson_durable::replace(Path::new(&name), &text, 0o644).context("build record")
+    keelson_durable::replace(&beside(out, "json"), &text, 0o644).context("build record")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use keelson_image_layout::{EntryName, Part, RootHash, Slot, SlotRecord, SlotStat
 
 use crate::digest::{hex, sha256};
 use crate::disk::esp::{self, Entry, Held};
-use crate::disk::region::Region;
+use crate::disk::region::{ReadOnly, Region};
 use crate::disk::table::{self, Found};
 use crate::progress::mib;
 use crate::secure_boot::authenticode::{self, Signature};
@@ -120,31 +120,6 @@ fn read_slot_state(disk: &File, part: &Found) -> Result<Option<(SlotState, usize
 
 fn read_esp(disk: &File, part: &Found) -> Result<Vec<Held>> {
     Ok(esp::read(ReadOnly(Region::new(disk, part.start, part.len)))?.files)
-}
-
-/// A region that takes no writes: the FAT library asks for a device it could write to.
-struct ReadOnly<'a>(Region<'a>);
-
-impl Read for ReadOnly<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl std::io::Write for ReadOnly<'_> {
-    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        Ok(buffer.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl std::io::Seek for ReadOnly<'_> {
-    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
-        self.0.seek(to)
-    }
 }
 
 fn slot_of(name: &str) -> Option<Slot> {

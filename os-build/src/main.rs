@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use keelson_os_build::cache::Cache;
+use keelson_os_build::flavour::Flavour;
+use keelson_os_build::format::Format;
 use keelson_os_build::progress::{Progress, mib};
 use keelson_os_build::qemu::accel::Wish;
-use keelson_os_build::{boot, firmware, image, inspect};
+use keelson_os_build::{boot, firmware, image, inspect, sbom};
 
 /// Builds, inspects and runs disk images of Keelson.
 #[derive(Parser)]
@@ -30,6 +32,14 @@ enum Command {
         /// Disk image or block device
         disk: PathBuf,
     },
+    /// Print the bill of materials of a disk (SPDX 2.3, JSON): who owns each byte
+    Sbom {
+        /// Raw disk image
+        disk: PathBuf,
+        /// The repository its programs were built from
+        #[arg(long, default_value = ".")]
+        source: PathBuf,
+    },
     /// Fetch the UEFI firmware for virtual machines and print where it is
     Firmware,
     /// Make the keys of Secure Boot
@@ -47,6 +57,12 @@ struct ImageArguments {
     /// Where the image goes; its build record goes beside it
     #[arg(long)]
     out: PathBuf,
+    /// Kind of machine: `cloud`, or `metal` for real disks and network cards
+    #[arg(long, default_value = "cloud")]
+    flavour: Flavour,
+    /// Form of the image: raw, raw.zst, qcow2, vmdk or vhd
+    #[arg(long, default_value = "raw")]
+    format: Format,
     /// Folder with the built programs
     #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release")]
     programs: PathBuf,
@@ -110,6 +126,10 @@ fn run(command: Command) -> Result<()> {
         Command::Enrol(arguments) => locked::enrol(&arguments),
         Command::Sign(arguments) => locked::sign(&arguments),
         Command::Inspect { disk } => print(&inspect::inspect(&disk)?.to_string()),
+        Command::Sbom { disk, source } => {
+            let text = sbom::text(&sbom::describe(&disk, &source)?)?;
+            print(&String::from_utf8_lossy(&text))
+        }
         Command::Firmware => {
             let found = firmware::firmware(&Cache::of_user()?)?;
             print(&format!("{}\n{}\n", found.code.display(), found.variables.display()))
@@ -135,6 +155,8 @@ fn build_image(arguments: ImageArguments) -> Result<()> {
     let progress = Progress::to_stderr();
     let request = image::Request {
         out: arguments.out,
+        flavour: arguments.flavour,
+        format: arguments.format,
         programs: arguments.programs,
         source: arguments.source,
         version: arguments.version,
@@ -147,8 +169,9 @@ fn build_image(arguments: ImageArguments) -> Result<()> {
         progress.say(&format!("left out, not built: {}", record.missing.join(", ")));
     }
     progress.say(&format!(
-        "Keelson {}: root {}, boot entry {}, {} executables",
+        "Keelson {} {}: root {}, boot entry {}, {} executables",
         record.version,
+        record.flavour,
         mib(record.root_bytes),
         mib(record.entry_bytes),
         record.executables.len()

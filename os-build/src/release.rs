@@ -1,12 +1,10 @@
-//! The facts that name a release: version, identity, time, salt, command line, os-release. Pure.
+//! The facts that name a release: version, flavour, identity, time, salt, os-release. Pure.
 
 use keelson_image_layout::release::VERSION_BYTES;
 use thiserror::Error;
 
 use crate::digest::sha256;
-
-/// The kernel's command line. Nothing on it is ours: what a machine trusts is in the initramfs.
-pub const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=4 panic=5";
+use crate::flavour::Flavour;
 
 /// What a release is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +13,8 @@ pub struct Naming {
     pub version: String,
     /// Seconds since 1970.
     pub time: u64,
+    /// Kind of machine.
+    pub flavour: Flavour,
 }
 
 /// A version that cannot name a release.
@@ -30,7 +30,7 @@ impl Naming {
     ///
     /// # Errors
     /// It cannot be part of a file name, an os-release line and the slot-state record alike.
-    pub fn new(version: &str, time: u64) -> Result<Naming, VersionError> {
+    pub fn new(version: &str, time: u64, flavour: Flavour) -> Result<Naming, VersionError> {
         let fits = (1..=VERSION_BYTES).contains(&version.len())
             && version.starts_with(|first: char| first.is_ascii_digit())
             && version
@@ -40,6 +40,7 @@ impl Naming {
             Ok(Naming {
                 version: version.to_owned(),
                 time,
+                flavour,
             })
         } else {
             Err(VersionError {
@@ -51,7 +52,10 @@ impl Naming {
     /// What identities in the image are derived from.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("keelson-{}", self.version)
+        match self.flavour {
+            Flavour::Cloud => format!("keelson-{}", self.version),
+            Flavour::Metal => format!("keelson-metal-{}", self.version),
+        }
     }
 
     /// Salt of the hash tree.
@@ -66,7 +70,8 @@ impl Naming {
         let version = &self.version;
         format!(
             "NAME=Keelson\nID=keelson\nPRETTY_NAME=\"Keelson {version}\"\nVERSION_ID={version}\n\
-             IMAGE_ID=keelson\nIMAGE_VERSION={version}\n"
+             IMAGE_ID=keelson\nIMAGE_VERSION={version}\nVARIANT_ID={}\n",
+            self.flavour
         )
     }
 }
@@ -78,23 +83,16 @@ mod tests {
     #[test]
     fn versions_must_fit_everywhere_they_are_written() {
         for version in ["0.1.0", "1", "2026.11+git5~rc1-2", &"1".repeat(32)] {
-            assert!(Naming::new(version, 0).is_ok(), "{version}");
+            assert!(Naming::new(version, 0, Flavour::Cloud).is_ok(), "{version}");
         }
         for version in ["", "v1", "1 2", "1\n2", "1/2", "1_2", &"1".repeat(33), "1é"] {
-            assert!(Naming::new(version, 0).is_err(), "{version}");
-        }
-    }
-
-    #[test]
-    fn nothing_on_the_command_line_decides_on_the_root() {
-        for word in ["root", "roothash", "slot", "init", "keelson"] {
-            assert!(!COMMAND_LINE.contains(&format!("{word}=")), "{word}");
+            assert!(Naming::new(version, 0, Flavour::Cloud).is_err(), "{version}");
         }
     }
 
     #[test]
     fn salt_follows_the_release() {
-        let salt = |version| Naming::new(version, 0).unwrap().salt();
+        let salt = |version| Naming::new(version, 0, Flavour::Cloud).unwrap().salt();
         assert_eq!(salt("1"), salt("1"));
         assert_ne!(salt("1"), salt("2"));
     }

@@ -214,6 +214,21 @@ pub fn section<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
     entry.get(offset..offset.checked_add(size)?)
 }
 
+/// Name and content of every section of a boot entry; nothing if it is no PE file.
+#[must_use]
+pub fn sections(entry: &[u8]) -> Vec<(String, &[u8])> {
+    let Ok(file) = PeFile64::parse(entry) else {
+        return Vec::new();
+    };
+    let names = file
+        .section_table()
+        .iter()
+        .map(|header| String::from_utf8_lossy(header.raw_name()).into_owned());
+    names
+        .filter_map(|name| section(entry, &name).map(|bytes| (name, bytes)))
+        .collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use object::write::pe::{NtHeaders, Writer};

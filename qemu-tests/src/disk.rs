@@ -27,6 +27,12 @@ impl DiskFile {
         Ok(DiskFile(to.to_owned()))
     }
 
+    /// A disk that is there already.
+    #[must_use]
+    pub fn at(path: PathBuf) -> DiskFile {
+        DiskFile(path)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -7,6 +7,7 @@ pub mod case;
 pub mod disk;
 pub mod environment;
 pub mod fetch;
+pub mod flavour;
 pub mod guest;
 pub mod journal;
 pub mod registry;

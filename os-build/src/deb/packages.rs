@@ -36,6 +36,9 @@ pub struct Package {
     pub sha256: String,
     /// Where the archive keeps it, relative.
     pub filename: String,
+    /// Name and version of the source package.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// Why packages are not available.
@@ -111,6 +114,7 @@ impl Packages {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(known) = &known
             && !refresh
+            && known.packages.iter().all(|package| !package.source.is_empty())
             && now.saturating_sub(Duration::from_secs(known.at)) < FRESH
             && let Ok(found) = Packages::checked(cache, known.packages.clone(), None)
         {
@@ -254,6 +258,7 @@ fn fetch(cache: &Cache, apt: &Apt, package: &str) -> Result<Package, PackageErro
         control_field(&record, field).map(str::to_owned).ok_or(missing)
     };
     let found = Package {
+        source: source_of(&record),
         name: field("Package")?,
         version: field("Version")?,
         sha256: field("SHA256")?,
@@ -264,6 +269,17 @@ fn fetch(cache: &Cache, apt: &Apt, package: &str) -> Result<Package, PackageErro
         download(cache, apt, &found, &path)?;
     }
     Ok(found)
+}
+
+/// `NAME VERSION` of the source package: the record names them only where they differ from the binary package's.
+fn source_of(record: &str) -> String {
+    let field = |name| control_field(record, name).unwrap_or_default();
+    let (name, version) = match control_field(record, "Source").map(|source| source.split_once(" (")) {
+        Some(Some((name, version))) => (name, version.trim_end_matches(')')),
+        Some(None) => (field("Source"), field("Version")),
+        None => (field("Package"), field("Version")),
+    };
+    format!("{name} {version}")
 }
 
 fn download(cache: &Cache, apt: &Apt, package: &Package, to: &Path) -> Result<(), PackageError> {
@@ -301,6 +317,19 @@ mod tests {
             version: "1".into(),
             sha256,
             filename: "pool/x.deb".into(),
+            source: "x 1".into(),
+        }
+    }
+
+    #[test]
+    fn the_source_package_is_named_with_its_own_version() {
+        let table = [
+            ("Package: a\nVersion: 1\n", "a 1"),
+            ("Package: a\nSource: b\nVersion: 1\n", "b 1"),
+            ("Package: a\nSource: b (2+3)\nVersion: 1\n", "b 2+3"),
+        ];
+        for (record, source) in table {
+            assert_eq!(source_of(record), source);
         }
     }
 

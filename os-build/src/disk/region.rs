@@ -83,6 +83,32 @@ impl Seek for Region<'_> {
     }
 }
 
+/// A region that takes no writes: the FAT library asks for a device it could write to.
+#[derive(Debug)]
+pub struct ReadOnly<'a>(pub Region<'a>);
+
+impl Read for ReadOnly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for ReadOnly<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for ReadOnly<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
 const CHUNK: usize = 1 << 16;
 
 /// Copies `from` to `start` of a file that holds only zeros there, skipping chunks of zeros; says how many bytes
@@ -122,6 +148,23 @@ pub fn copy_holes(from: &Path, to: &Path, len: u64) -> io::Result<()> {
         io::copy(&mut Read::by_ref(&mut source).take(at - start), &mut target)?;
     }
     Ok(())
+}
+
+/// Moves a finished disk to where it was asked for; copies, keeping holes, if that is another file system.
+///
+/// # Errors
+/// A folder or file cannot be written; what was at `out` then is still there.
+pub fn put_in_place(disk: &Path, out: &Path) -> io::Result<()> {
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    if std::fs::rename(disk, out).is_ok() {
+        return Ok(());
+    }
+    let part = out.with_extension("part");
+    copy_holes(disk, &part, 0)?;
+    File::open(&part)?.sync_all()?;
+    std::fs::rename(&part, out)
 }
 
 #[cfg(test)]

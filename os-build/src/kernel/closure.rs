@@ -101,6 +101,7 @@ mod tests {
             depends: owned(depends),
             aliases: owned(aliases),
             softdeps: softdep.map(str::to_owned).into_iter().collect(),
+            firmware: Vec::new(),
         }
     }
 

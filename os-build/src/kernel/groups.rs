@@ -158,6 +158,77 @@ pub const ROOT: [Group; 13] = [
     group("encryption and memory", &["dm-crypt", "zram"]),
 ];
 
+/// Metal, initramfs and root: controllers that a system disk may hang on, USB included. SATA and NVMe are above.
+pub const METAL_DISKS: Group = group(
+    "disks of real machines",
+    &[
+        "xhci_pci",
+        "ehci_pci",
+        "usb_storage",
+        "uas",
+        "sr_mod",
+        "ata_piix",
+        "sdhci_pci",
+        "sdhci_acpi",
+        "mmc_block",
+        "mpt3sas",
+        "megaraid_sas",
+        "vmd",
+    ],
+);
+
+/// Metal, root.
+pub const METAL_NETWORK: Group = group(
+    "network cards of real machines",
+    &[
+        "e1000",
+        "e1000e",
+        "igb",
+        "igc",
+        "ixgbe",
+        "ixgbevf",
+        "i40e",
+        "iavf",
+        "ice",
+        "r8169",
+        "realtek",
+        "tg3",
+        "bnxt_en",
+        "mlx4_en",
+        "mlx5_core",
+        "atlantic",
+        "8139cp",
+        "8139too",
+        "8021q",
+        "bonding",
+    ],
+);
+
+/// Metal, root: a person sits before it. The screen itself is the firmware's framebuffer, which is built in.
+pub const METAL_CONSOLE: Group = group(
+    "screen and keyboard",
+    &["usbhid", "hid_generic", "atkbd", "i8042", "uhci_hcd", "ohci_pci"],
+);
+
+/// Metal, root.
+pub const METAL_MACHINE: Group = group(
+    "sensors, clocks and watchdogs of real machines",
+    &[
+        "iTCO_wdt",
+        "wdat_wdt",
+        "sp5100_tco",
+        "coretemp",
+        "k10temp",
+        "intel_rapl_msr",
+        "acpi_cpufreq",
+        "thermal",
+        "fan",
+        "processor",
+        "rtc_cmos",
+        "vfio_pci",
+    ],
+);
+
 /// Never in an image: costly to load, or a way around the packet filter.
 pub const NEVER: [&str; 3] = ["btrfs", "xfs", "br_netfilter"];
 
@@ -167,7 +238,8 @@ mod tests {
 
     #[test]
     fn nothing_is_shipped_that_must_not_be() {
-        for group in ROOT {
+        let metal = [METAL_DISKS, METAL_NETWORK, METAL_CONSOLE, METAL_MACHINE];
+        for group in ROOT.into_iter().chain(metal) {
             for name in NEVER {
                 assert!(!group.modules.contains(&name), "{name} in {}", group.purpose);
             }

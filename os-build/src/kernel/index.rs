@@ -82,6 +82,7 @@ mod tests {
             depends: depends.iter().map(|name| (*name).to_owned()).collect(),
             aliases: vec![format!("alias-{}", depends.len())],
             softdeps: vec!["pre: sha256".to_owned()],
+            firmware: Vec::new(),
         };
         Module {
             path: path.to_owned(),

@@ -6,7 +6,7 @@ pub mod groups;
 mod index;
 mod modinfo;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -132,6 +132,16 @@ impl Kernel {
             .collect();
         let names = closure(&infos, wanted, &self.builtin_names())?;
         Ok(names.iter().filter_map(|name| self.modules.get(name)).collect())
+    }
+
+    /// Firmware files that these groups' modules may ask for.
+    ///
+    /// # Errors
+    /// As [`Kernel::select`].
+    pub fn firmware(&self, groups: &[groups::Group]) -> Result<Vec<String>, KernelError> {
+        let modules = self.select(groups)?;
+        let files: BTreeSet<&String> = modules.iter().flat_map(|module| &module.info.firmware).collect();
+        Ok(files.into_iter().cloned().collect())
     }
 
     fn builtin_names(&self) -> Vec<String> {

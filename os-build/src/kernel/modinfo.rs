@@ -13,6 +13,8 @@ pub struct ModInfo {
     pub aliases: Vec<String>,
     /// `softdep` values: `pre: a b post: c`.
     pub softdeps: Vec<String>,
+    /// Firmware files it may ask for.
+    pub firmware: Vec<String>,
 }
 
 /// Why bytes are no module.
@@ -49,6 +51,7 @@ fn parse_entries(section: &[u8]) -> ModInfo {
                 .depends
                 .extend(value.split(',').filter(|name| !name.is_empty()).map(underscored)),
             "alias" => info.aliases.push(value.to_owned()),
+            "firmware" => info.firmware.push(value.to_owned()),
             "softdep" => info.softdeps.push(value.to_owned()),
             _ => {}
         }

@@ -19,6 +19,32 @@ pub enum Bus {
     Ahci,
     /// An NVMe drive.
     Nvme,
+    /// A stick on a USB 3 controller of its own.
+    Usb,
+    /// A disc in an optical drive on the chipset's AHCI controller; read-only.
+    Cdrom,
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Card {
+    /// virtio-net on PCI.
+    #[default]
+    Virtio,
+    /// Intel 82574L.
+    E1000e,
+    /// Intel 82576.
+    Igb,
+}
+
+impl Card {
+    const fn device(self) -> &'static str {
+        match self {
+            Card::Virtio => "virtio-net-pci",
+            Card::E1000e => "e1000e",
+            Card::Igb => "igb",
+        }
+    }
 }
 
 /// A raw disk file.
@@ -106,6 +132,8 @@ pub struct MachineSpec {
     pub disks: Vec<Disk>,
     /// Ports that lead into the guest; `None` makes a machine without a network.
     pub forwards: Option<Vec<Forward>>,
+    /// The network card.
+    pub card: Card,
     /// A tap device of [`MachineSpec::namespace`] the machine hangs on instead of QEMU's own network.
     pub tap: Option<String>,
     /// The network namespace QEMU is started in (as `ip netns` names it; needs root).
@@ -137,6 +165,7 @@ impl MachineSpec {
             firmware_vars: firmware_vars.to_owned(),
             disks: vec![system],
             forwards: Some(Vec::new()),
+            card: Card::default(),
             tap: None,
             namespace: None,
             kernel_words: Vec::new(),
@@ -178,8 +207,8 @@ impl MachineSpec {
             .enumerate()
             .for_each(|(index, disk)| line.disk(index, disk));
         match &self.tap {
-            Some(tap) => line.tap(tap),
-            None => line.network(self.forwards.as_deref()),
+            Some(tap) => line.tap(tap, self.card),
+            None => line.network(self.forwards.as_deref(), self.card),
         }
         if !self.kernel_words.is_empty() {
             let words = self.kernel_words.join(" ").replace(',', ",,");
@@ -252,6 +281,13 @@ impl Line {
                 self.device(&format!("scsi-hd,bus=scsi{index}.0,drive={node},serial={serial}{boot}"));
             }
             Bus::Ahci => self.device(&format!("ide-hd,bus=ide.{index},drive={node},serial={serial}{boot}")),
+            Bus::Usb => {
+                self.device(&format!("qemu-xhci,id=usb{index}"));
+                self.device(&format!(
+                    "usb-storage,bus=usb{index}.0,drive={node},serial={serial},removable=on{boot}"
+                ));
+            }
+            Bus::Cdrom => self.device(&format!("ide-cd,bus=ide.{index},drive={node},serial={serial}{boot}")),
             Bus::Nvme => self.device(&format!("nvme,drive={node},serial={serial}{boot}")),
         }
     }
@@ -276,7 +312,7 @@ impl Line {
         self.pair("-device", Some(device));
     }
 
-    fn network(&mut self, forwards: Option<&[Forward]>) {
+    fn network(&mut self, forwards: Option<&[Forward]>, card: Card) {
         let Some(forwards) = forwards else { return };
         let mut user = "user,id=net0".to_owned();
         for forward in forwards {
@@ -290,20 +326,20 @@ impl Line {
             ));
         }
         self.pair("-netdev", Some(&user));
-        self.network_card();
+        self.network_card(card);
     }
 
-    fn tap(&mut self, name: &str) {
+    fn tap(&mut self, name: &str, card: Card) {
         self.pair(
             "-netdev",
             Some(&format!("tap,id=net0,ifname={name},script=no,downscript=no")),
         );
-        self.network_card();
+        self.network_card(card);
     }
 
     /// Without an option ROM the firmware does not try to boot from the network.
-    fn network_card(&mut self) {
-        self.device("virtio-net-pci,netdev=net0,romfile=");
+    fn network_card(&mut self, card: Card) {
+        self.device(&format!("{},netdev=net0,romfile=", card.device()));
     }
 }
 
@@ -354,6 +390,16 @@ mod tests {
         assert!(text.contains("-machine q35,smm=on -global driver=cfi.pflash01,property=secure,value=on"));
         assert!(text.contains("path=tpm,,1") && text.contains("tpm-crb"));
         assert!(!line(|_| ()).contains("smm"));
+    }
+
+    #[test]
+    fn a_stick_has_its_controller_and_the_card_is_the_one_asked_for() {
+        let text = line(|spec| {
+            spec.disks[0].bus = Bus::Usb;
+            spec.card = Card::E1000e;
+        });
+        assert!(text.contains("-device qemu-xhci,id=usb0 -device usb-storage,bus=usb0.0,drive=raw0"));
+        assert!(text.contains("-device e1000e,netdev=net0,romfile="));
     }
 
     #[test]

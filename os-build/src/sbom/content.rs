@@ -1,0 +1,167 @@
+//! What lies on a disk, with the owner of each piece: files of the root, sections of the boot entry, files of the EFI
+//! system partition.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use keelson_erofs::{Reader, Window};
+use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS};
+use keelson_image_layout::{Part, RootHash, Slot, SlotState};
+
+use super::owner::{self, Owner};
+use crate::deb;
+use crate::disk::esp;
+use crate::disk::region::{ReadOnly, Region};
+use crate::uki;
+
+/// Largest file of a root.
+const FILE_MOST: u64 = 256 << 20;
+
+/// Something with an owner.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// `root/usr/bin/keelson`, `boot-entry/.linux`, `esp/EFI/BOOT/BOOTX64.EFI`.
+    pub name: String,
+    /// Whose it is, if any rule says so.
+    pub owner: Option<Owner>,
+    /// The bytes; of a link its target.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything of one slot.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// All pieces.
+    pub items: Vec<Item>,
+    /// Debian packages as the image lists them.
+    pub packages: Vec<deb::Package>,
+    /// Version of the release.
+    pub version: String,
+    /// Flavour of the release.
+    pub variant: String,
+    /// Seconds since 1970 of the release.
+    pub time: u64,
+    /// Top of the root's hash tree.
+    pub root_hash: RootHash,
+}
+
+impl Content {
+    /// Reads a slot of a disk.
+    ///
+    /// # Errors
+    /// The disk is damaged or no disk of ours.
+    pub fn read(disk: &Path, slot: Slot) -> Result<Content> {
+        let file = File::open(disk)?;
+        let (mut items, time) = root_items(&file, slot)?;
+        let find = |name: &str| {
+            let found = items.iter().find(|item| item.name == format!("root/{name}"));
+            found
+                .map(|item| item.bytes.clone())
+                .with_context(|| format!("the root has no {name}"))
+        };
+        let packages = serde_json::from_slice(&find("usr/share/keelson/packages.json")?).context("list of packages")?;
+        let os_release = String::from_utf8(find("usr/lib/os-release")?)?;
+        let says = |key: &str| {
+            let value = os_release
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            value
+                .map(str::to_owned)
+                .with_context(|| format!("os-release has no {key}"))
+        };
+        let (version, variant) = (says("IMAGE_VERSION")?, says("VARIANT_ID")?);
+        items.extend(boot_items(&file, slot)?);
+        Ok(Content {
+            items,
+            packages,
+            version,
+            variant,
+            time,
+            root_hash: root_hash(&file, slot)?,
+        })
+    }
+}
+
+/// Files and links of a slot's root, and the release's time.
+fn root_items(disk: &File, slot: Slot) -> Result<(Vec<Item>, u64)> {
+    let part = slot.root();
+    let window = Window::new(disk.try_clone()?, part.start(), part.size().unwrap_or_default());
+    let root = Reader::open(window).context("root file system")?;
+    let mut items = Vec::new();
+    for (path, inode) in root.walk(usize::MAX)? {
+        if inode.is_dir() {
+            continue;
+        }
+        let path = String::from_utf8_lossy(path.as_bytes())
+            .trim_start_matches('/')
+            .to_owned();
+        items.push(Item {
+            owner: owner::of_root(&path),
+            name: format!("root/{path}"),
+            bytes: root.contents(&inode, FILE_MOST)?,
+        });
+    }
+    let time = u64::try_from(root.root()?.mtime.seconds).context("time of the root")?;
+    Ok((items, time))
+}
+
+/// Files of the EFI system partition, and the sections of the slot's boot entry.
+fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
+    let len = Part::Esp.size().unwrap_or_default();
+    let files = esp::read(ReadOnly(Region::new(disk, Part::Esp.start(), len)))?.files;
+    let stem = format!("{}/{}", esp::ENTRIES, slot.entry_stem());
+    let entry = files.iter().find(|file| file.path.starts_with(&stem));
+    let entry = entry.with_context(|| format!("no boot entry of slot {slot}"))?;
+    let sections = uki::sections(&entry.bytes).into_iter().map(|(name, bytes)| Item {
+        owner: owner::of_section(&name),
+        name: format!("boot-entry/{name}"),
+        bytes: bytes.to_vec(),
+    });
+    let mut items: Vec<Item> = sections.collect();
+    ensure!(!items.is_empty(), "{} has no sections", entry.path);
+    items.extend(files.into_iter().map(|file| Item {
+        owner: owner::of_esp(&file.path),
+        name: format!("esp/{}", file.path),
+        bytes: file.bytes,
+    }));
+    Ok(items)
+}
+
+fn root_hash(disk: &File, slot: Slot) -> Result<RootHash> {
+    let mut copies = [[0; COPY_BYTES]; 2];
+    for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
+        disk.read_exact_at(copy, Part::SlotState.start() + offset)?;
+    }
+    let [first, second] = &copies;
+    let current = SlotState::newest(first, second).context("no slot-state record")?;
+    Ok(RootHash(current.state.slot(slot).root_hash))
+}
+
+/// Version of the compiler, whose standard library is in every program.
+///
+/// # Errors
+/// It cannot be run.
+pub fn rust_version() -> Result<String> {
+    let output = Command::new("rustc").arg("--version").output().context("run rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace()
+        .nth(1)
+        .map(str::to_owned)
+        .context("rustc does not say its version")
+}
+
+/// Version of the C library that every program is linked with.
+///
+/// # Errors
+/// The package database cannot be asked.
+pub fn glibc_version() -> Result<String> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f=${Version}", "libc6-dev"])
+        .output()
+        .context("run dpkg-query")?;
+    ensure!(output.status.success(), "libc6-dev is not installed");
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,93 @@
+//! Who brought a byte into the image: decided by where it lies. What no rule names has no owner, and the build fails.
+//! Pure.
+
+/// Whose a file is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// A program of ours, by name; its crate and what is linked into it.
+    Program(String),
+    /// A Debian package whose name begins so.
+    Debian(String),
+    /// The release itself: written by us or by the build.
+    Release,
+}
+
+/// The kernel's package.
+pub const KERNEL: &str = "linux-image-";
+/// The boot loader's package.
+pub const LOADER: &str = "systemd-boot-efi";
+
+/// The owner of a file of the root, by its path without the leading slash.
+#[must_use]
+pub fn of_root(path: &str) -> Option<Owner> {
+    let debian = |name: &str| Some(Owner::Debian(name.to_owned()));
+    if let Some(name) = path.strip_prefix("usr/bin/") {
+        return name.starts_with("keelson").then(|| Owner::Program(name.to_owned()));
+    }
+    if let Some(rest) = path.strip_prefix("usr/share/doc/") {
+        return debian(rest.strip_suffix("/copyright")?);
+    }
+    if path.starts_with("usr/lib/modules/") {
+        return debian(KERNEL);
+    }
+    match path {
+        "usr/sbin/e2fsck.static" => debian("e2fsck-static"),
+        "usr/share/ca-certificates/ca-certificates.crt" => debian("ca-certificates"),
+        "usr/lib/os-release" | "usr/sbin/modprobe" | "bin" | "lib" | "sbin" => Some(Owner::Release),
+        _ if path.starts_with("usr/lib/keelson/") || path.starts_with("usr/share/keelson/") => Some(Owner::Release),
+        _ => None,
+    }
+}
+
+/// The owner of a section of the boot entry.
+#[must_use]
+pub fn of_section(name: &str) -> Option<Owner> {
+    match name {
+        ".linux" => Some(Owner::Debian(KERNEL.to_owned())),
+        ".initrd" | ".osrel" | ".cmdline" | ".uname" | ".pcrsig" | ".pcrpkey" => Some(Owner::Release),
+        // Code and data of the stub, for instance `.text`, `.sdmagic`, `.sbat`.
+        ".text" | ".rodata" | ".data" | ".dynamic" | ".dynsym" | ".reloc" | ".rela" | ".sdmagic" | ".sbat" => {
+            Some(Owner::Debian(LOADER.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// The owner of a file of the EFI system partition, by its path.
+#[must_use]
+pub fn of_esp(path: &str) -> Option<Owner> {
+    match path {
+        "EFI/BOOT/BOOTX64.EFI" => Some(Owner::Debian(LOADER.to_owned())),
+        "loader/loader.conf" => Some(Owner::Release),
+        _ if path.starts_with("EFI/Linux/k") => Some(Owner::Release),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_owned_by_where_they_lie() {
+        let debian = |name: &str| Some(Owner::Debian(name.to_owned()));
+        let table = [
+            ("usr/bin/keelson-init", Some(Owner::Program("keelson-init".into()))),
+            ("usr/bin/bash", None),
+            ("usr/lib/modules/6.12/kernel/fs/erofs/erofs.ko", debian("linux-image-")),
+            ("usr/share/doc/e2fsck-static/copyright", debian("e2fsck-static")),
+            ("usr/share/doc/e2fsck-static/NEWS", None),
+            ("usr/sbin/e2fsck.static", debian("e2fsck-static")),
+            ("usr/lib/keelson/units/journal.toml", Some(Owner::Release)),
+            ("usr/lib/libc.so.6", None),
+            ("etc/passwd", None),
+        ];
+        for (path, owner) in table {
+            assert_eq!(of_root(path), owner, "{path}");
+        }
+        assert_eq!(of_section(".linux"), debian("linux-image-"));
+        assert_eq!(of_section(".unknown"), None);
+        assert_eq!(of_esp("EFI/BOOT/BOOTX64.EFI"), debian(LOADER));
+        assert_eq!(of_esp("autorun.inf"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! The metal flavour on the devices of a real machine.
+
+use anyhow::{Result, ensure};
+use keelson_os_build::flavour::Flavour;
+use keelson_os_build::qemu::arguments::{Bus, Card};
+use keelson_qemu_tests::{DiskFile, Environment, Lab, flavour, journal};
+
+/// What QEMU's own network gives its one guest.
+const ADDRESS: &str = "10.0.2.15";
+
+pub fn ahci_and_e1000e(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "metal", |lab| {
+        let disk = flavour::build(lab, Flavour::Metal)?;
+        comes_up(lab, &disk, Bus::Ahci, Card::E1000e)
+    })
+}
+
+pub fn other_devices(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "metal-devices", |lab| {
+        let image = flavour::build(lab, Flavour::Metal)?;
+        for (bus, card) in [
+            (Bus::Nvme, Card::E1000e),
+            (Bus::Usb, Card::E1000e),
+            (Bus::VirtioBlk, Card::Virtio),
+        ] {
+            let disk = DiskFile::copy(image.path(), &lab.directory().join("system.img"))?;
+            comes_up(lab, &disk, bus, card)?;
+        }
+        Ok(())
+    })
+}
+
+/// Boots until the slot is committed and the network has its address.
+fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> {
+    let name = format!("{bus:?}-{card:?}").to_lowercase();
+    let guest = lab.boot(&name, disk, |spec| {
+        spec.disks.iter_mut().for_each(|disk| disk.bus = bus);
+        spec.card = card;
+    })?;
+    let up = guest.wait_up(0)?;
+    guest.wait_for(up.end, "committed")?;
+    guest.power_off()?;
+    let addressed = journal::entries(disk, lab.directory())?.iter().any(|entry| {
+        entry
+            .fields
+            .iter()
+            .any(|(_, value)| String::from_utf8_lossy(value).contains(ADDRESS))
+    });
+    ensure!(addressed, "{name}: no address {ADDRESS} in the journal");
+    Ok(())
+}
