@@ -208,6 +208,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_config::fuzz::smbios_table,
     },
     Target {
+        name: "ssh-request",
+        run: keelson_sshd::fuzz::fuzz_ssh_request,
+    },
+    Target {
         name: "superblock",
         run: keelson_init::initrd::fuzz::superblock,
     },

@@ -58,6 +58,8 @@ pub const STATE_LAYOUT: &str = "/state/layout";
 pub const MACHINE_ID: &str = "/state/machine/id";
 /// Seed of the kernel's generator.
 pub const MACHINE_SEED: &str = "/state/machine/seed";
+/// The key by which SSH clients know this machine.
+pub const SSH_HOST_KEY: &str = "/state/machine/ssh/ed25519";
 /// Last saved time, seconds since 1970.
 pub const CLOCK: &str = "/state/time/clock";
 /// Configuration generations.

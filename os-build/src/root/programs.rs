@@ -8,7 +8,7 @@ use keelson_image_layout::paths;
 use super::{Ingredients, RootError, files_of, has, read};
 
 /// Our programs, by file name, in `/usr/bin`.
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 10] = [
     "keelson",
     "keelson-config",
     "keelson-init",
@@ -17,6 +17,7 @@ pub const PROGRAMS: [&str; 9] = [
     "keelson-oci",
     "keelson-runtimed",
     "keelson-shim",
+    "keelson-sshd",
     "keelson-update",
 ];
 
@@ -31,7 +32,7 @@ pub const UNIT_FOLDERS: [&str; 7] = [
     "config-agent/netd/units",
     "runtime/units",
     "update-agent/units",
-    "access-agent/units",
+    "access-agent/server/units",
 ];
 
 /// Adds the programs; says which of ours were left out.

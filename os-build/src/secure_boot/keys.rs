@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use der::{Decode, DecodePem, Encode, EncodePem};
 use getrandom::SysRng;
-use rsa::PrivateKey;
+use rsa::RsaPrivateKey as PrivateKey;
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rsa::rand_core::UnwrapErr;

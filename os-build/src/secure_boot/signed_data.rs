@@ -7,7 +7,7 @@ use const_oid::db::rfc5911::{ID_CONTENT_TYPE, ID_DATA, ID_MESSAGE_DIGEST, ID_SIG
 use const_oid::db::rfc5912::{ID_SHA_256, RSA_ENCRYPTION};
 use der::asn1::{Any, OctetString, SetOfVec};
 use der::{Decode, Encode, Sequence, ValueOrd};
-use rsa::PublicKey;
+use rsa::RsaPublicKey as PublicKey;
 use rsa::pkcs1v15::{Signature, VerifyingKey};
 use rsa::signature::Verifier;
 use sha2::Sha256;

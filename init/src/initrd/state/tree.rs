@@ -20,8 +20,9 @@ const PASSAGE: u32 = 0o711;
 const PRIVATE: u32 = 0o700;
 
 /// Directory, permission bits, owner; a release may add some.
-const DIRECTORIES: [(&str, u32, &str); 9] = [
+const DIRECTORIES: [(&str, u32, &str); 10] = [
     ("machine", PASSAGE, "root"),
+    ("machine/ssh", PRIVATE, "access"),
     ("secrets", PRIVATE, "root"),
     ("config", PRIVATE, "root"),
     ("boot", PASSAGE, "root"),

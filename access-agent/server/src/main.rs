@@ -1,0 +1,7 @@
+//! keelson-sshd: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keelson_daemon::run("keelson-sshd", keelson_sshd::run::run())
+}
