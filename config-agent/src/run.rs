@@ -50,6 +50,7 @@ pub fn run(places: &Places, looked: Looked, steps: Steps<'_>) -> anyhow::Result<
             outcome.effective = outcome.effective.named(&machine_id);
             let problems = activate::activate(&outcome.effective, Some(&stores.secrets), &places)?;
             outcome.status.degraded.extend(problems);
+            outcome.status.generations = stores.generations.kept();
             outcome
         }
         Err(error) => without_stores(&places, looked, &error)?,

@@ -5,6 +5,8 @@ use std::path::Path;
 use keelson_machine_config::Report;
 use serde::Serialize;
 
+use crate::generation::Kept;
+
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -32,6 +34,8 @@ pub struct Status {
     pub degraded: Vec<String>,
     /// The generation in force.
     pub generation: Option<String>,
+    /// Those that are kept, this one included.
+    pub generations: Vec<Kept>,
     /// Where its document came from.
     pub source: Option<String>,
     /// What was looked at.
@@ -56,6 +60,7 @@ impl Status {
             state,
             degraded: Vec::new(),
             generation: None,
+            generations: Vec::new(),
             source: None,
             looked_at: Vec::new(),
             looking_ms: 0,

@@ -58,6 +58,12 @@ fn a_document_is_applied_and_unchanged_on_the_next_boot() {
         &seed(&document("web-1", &users), "instance-id: i-1\nlocal-hostname: other\n"),
     );
     let first = machine.boot();
+    let kept = first
+        .status
+        .generations
+        .iter()
+        .map(|kept| (Some(kept.id.clone()), kept.current));
+    assert_eq!(kept.collect::<Vec<_>>(), [(first.status.generation.clone(), true)]);
     assert_eq!(
         (first.status.state, first.status.degraded.len()),
         (State::Applied, 0),

@@ -11,7 +11,7 @@ use keelson_machine_config::plan::Change;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use store::{Store, StoreError};
+pub use store::{Kept, Store, StoreError};
 
 use crate::keyed::hex;
 use crate::source::Origin;

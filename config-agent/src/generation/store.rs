@@ -17,6 +17,17 @@ pub struct Store {
     root: PathBuf,
 }
 
+/// A generation that is kept, for people to see.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Kept {
+    /// Its digest.
+    pub id: String,
+    /// Whether it is in force.
+    pub current: bool,
+    /// The slots it came up with.
+    pub confirmed: Vec<String>,
+}
+
 /// Why a generation cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -159,6 +170,30 @@ impl Store {
             Some(generation) => Ok(Some(generation)),
             None => Err(first),
         }
+    }
+
+    /// What is kept, by name.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Kept> {
+        let current = self.current_id();
+        let confirmed = CONFIRMED.map(|link| (link.trim_start_matches("confirmed-"), self.linked(link)));
+        let entries = fs::read_dir(self.root.join(GENERATIONS))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let kept = names.filter(|name| !name.starts_with('.')).map(|id| Kept {
+            current: current.as_ref() == Some(&id),
+            confirmed: confirmed
+                .iter()
+                .filter(|(_, linked)| linked.as_ref() == Some(&id))
+                .map(|(slot, _)| (*slot).to_owned())
+                .collect(),
+            id,
+        });
+        let mut kept: Vec<Kept> = kept.collect();
+        kept.sort_by(|a, b| a.id.cmp(&b.id));
+        kept
     }
 
     /// The pinned source.

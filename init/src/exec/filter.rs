@@ -27,22 +27,15 @@ pub fn install(name: Seccomp) -> io::Result<()> {
 
 /// The programs of a named filter, in the order they are installed.
 fn compile(name: Seccomp) -> Result<Vec<BpfProgram>, seccompiler::Error> {
-    let mut rules = BTreeMap::new();
-    match name {
+    let (more, families): (&[i64], &[i32]) = match name {
         Seccomp::None => return Ok(Vec::new()),
-        Seccomp::Service => allow(&mut rules, SERVICE, &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6])?,
-        Seccomp::Network => {
-            let families = [
-                libc::AF_UNIX,
-                libc::AF_INET,
-                libc::AF_INET6,
-                libc::AF_NETLINK,
-                libc::AF_PACKET,
-            ];
-            allow(&mut rules, SERVICE, &families)?;
-            rules.extend(NETWORK.iter().map(|number| (*number, Vec::new())));
-        }
-    }
+        Seccomp::Service => (&[], &[]),
+        Seccomp::Network => (NETWORK, &[libc::AF_NETLINK, libc::AF_PACKET]),
+        Seccomp::Modules => (MODULES, &[libc::AF_NETLINK]),
+        Seccomp::Mounts => (MOUNTS, &[]),
+    };
+    let mut rules = BTreeMap::new();
+    allow(&mut rules, &[SERVICE, more].concat(), &[EVERYBODY, families].concat())?;
     let allowed = build(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)?;
     // Its flags lie in memory, where no filter can look; without it the C library takes clone, which can be checked.
     let no_clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
@@ -82,6 +75,16 @@ fn condition(
 fn build(rules: Rules, mismatch: SeccompAction, on_match: SeccompAction) -> Result<BpfProgram, seccompiler::Error> {
     Ok(SeccompFilter::new(rules, mismatch, on_match, TargetArch::x86_64)?.try_into()?)
 }
+
+/// Families of sockets that every filter lets through.
+const EVERYBODY: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
+
+/// What a loader of kernel modules may call beyond [`SERVICE`].
+const MODULES: &[i64] = &[libc::SYS_init_module, libc::SYS_finit_module];
+
+/// What mounts a file system for itself alone beyond [`SERVICE`]. Without `move_mount` and `mount` it cannot put it
+/// anywhere.
+const MOUNTS: &[i64] = &[libc::SYS_fsopen, libc::SYS_fsconfig, libc::SYS_fsmount];
 
 /// What a network daemon may call beyond [`SERVICE`].
 const NETWORK: &[i64] = &[
@@ -356,7 +359,7 @@ mod tests {
     #[test]
     fn every_named_filter_compiles() {
         assert_eq!(compile(Seccomp::None).unwrap().len(), 0);
-        for name in [Seccomp::Service, Seccomp::Network] {
+        for name in [Seccomp::Service, Seccomp::Network, Seccomp::Modules, Seccomp::Mounts] {
             let programs = compile(name).unwrap();
             assert_eq!(programs.len(), 2);
             assert!(programs.iter().all(|program| (3..4096).contains(&program.len())));
@@ -383,6 +386,9 @@ mod tests {
         ];
         for number in dangerous {
             assert!(!SERVICE.contains(&number) && !NETWORK.contains(&number), "{number}");
+            assert!(!MOUNTS.contains(&number), "{number}");
+            let of_modules = [libc::SYS_init_module, libc::SYS_finit_module];
+            assert_eq!(MODULES.contains(&number), of_modules.contains(&number), "{number}");
         }
     }
 }

@@ -129,6 +129,10 @@ pub enum Seccomp {
     Service,
     /// The same and netlink, packet and raw sockets.
     Network,
+    /// As `service`, and kernel modules, and netlink for the kernel's device events.
+    Modules,
+    /// As `service`, and mounts that have no place in the file tree.
+    Mounts,
     /// No filter.
     None,
 }

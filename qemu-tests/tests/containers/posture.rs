@@ -44,7 +44,7 @@ const TABLE: &[Row] = &[
         uid: 0,
         capabilities: &[DAC_READ_SEARCH, SYS_MODULE],
         locked: true,
-        filtered: false,
+        filtered: true,
     },
     Row {
         unit: "journald",
