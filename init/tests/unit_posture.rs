@@ -19,6 +19,14 @@ type Row = (
 );
 
 const TABLE: &[Row] = &[
+    (
+        "access",
+        "access",
+        Some(&["CAP_NET_BIND_SERVICE"]),
+        Seccomp::Service,
+        false,
+        true,
+    ),
     ("config", "root", Some(&[]), Seccomp::Service, false, true),
     (
         "devices",

@@ -137,7 +137,6 @@ impl Connection {
             signals: parts.signals,
             places: self.places.clone(),
             user: person.user.clone(),
-            terminal: open.line.is_some(),
         };
         open.keep(tokio::spawn(service.carry_out(plan)));
         Ok(())

@@ -31,8 +31,6 @@ pub struct Service {
     pub places: Places,
     /// Who asks.
     pub user: String,
-    /// Whether the client has a terminal.
-    pub terminal: bool,
 }
 
 impl Service {
@@ -71,8 +69,7 @@ impl Service {
     }
 
     fn start(&self, words: &[String]) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.places.program);
-        command
+        Command::new(&self.places.program)
             .args(words)
             .env_clear()
             .env(OPERATOR, &self.user)
@@ -80,12 +77,8 @@ impl Service {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        if self.terminal {
-            // Its output is a pipe, and still somebody reads it.
-            command.env("CLICOLOR_FORCE", "1");
-        }
-        command.spawn()
+            .kill_on_drop(true)
+            .spawn()
     }
 
     /// Joins a program with the channel until it has ended and everything it said is on its way.
