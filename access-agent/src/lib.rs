@@ -36,10 +36,16 @@ pub fn answer(machine: &Machine, command: &Command) -> anyhow::Result<u8> {
         Command::Config(Config::Show { json }) => config::show(machine, *json),
         Command::Config(Config::Validate {
             files,
+            format,
             json,
             deny_warnings,
-        }) => config::validate(files, *json, *deny_warnings),
-        Command::Config(Config::Plan { file, against, json }) => config::plan(file, against.as_deref(), *json),
+        }) => config::validate(files, *format, *json, *deny_warnings),
+        Command::Config(Config::Plan {
+            file,
+            format,
+            against,
+            json,
+        }) => config::plan(file, *format, against.as_deref(), *json),
         Command::PowerOff(wanted) => power::power(machine, How::PowerOff, wanted),
         Command::Reboot(wanted) => power::power(machine, How::Reboot, wanted),
     }

@@ -29,12 +29,13 @@ fn validates_with_a_code_for_each_verdict() {
     let directory = tempfile::tempdir().unwrap();
     let good = document(&directory, "good.toml", GOOD);
     let bad = document(&directory, "bad.toml", "schema = 1\n[sytem]\n");
-    let foreign = document(&directory, "user-data", "#cloud-config\n");
+    let foreign = document(&directory, "user-data", "#cloud-config\nruncmd: [x]\n");
     let unused = document(&directory, "unused.toml", "schema = 1\n[volume.a]\n");
     for (arguments, code, said) in [
         (vec!["config", "validate", &good], 0, "good.toml: valid"),
         (vec!["config", "validate", &good, &bad], 1, "bad.toml:2:2"),
-        (vec!["config", "validate", &foreign], 2, "this is a cloud-config"),
+        (vec!["config", "validate", &foreign], 2, "no command can be run"),
+        (vec!["config", "validate", "--as", "native", &foreign], 1, "syntax"),
         (vec!["config", "validate", &unused], 0, "declared and not used"),
         (
             vec!["config", "validate", "--deny-warnings", &unused],

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context as _;
-use keelson_machine_config::{Hostname, MachineConfig};
+use keelson_machine_config::{Hostname, MachineConfig, Timezone};
 use sha2::{Digest, Sha256};
 
 use crate::generation::{self, Files};
@@ -41,7 +41,8 @@ impl Effective {
     pub fn named(mut self, machine_id: &str) -> Self {
         if self.config.system.hostname.is_none() {
             let name = fallback_name(machine_id);
-            self.rendered.extend(name.iter().flat_map(render::host_files));
+            self.rendered
+                .extend(name.iter().flat_map(|name| render::host_files(name, None)));
             self.config.system.hostname = name;
         }
         self
@@ -68,6 +69,12 @@ pub fn activate(effective: &Effective, secrets: Option<&SecretStore>, places: &P
     write_etc(&effective.rendered, places, &mut problems);
     write_keys(&effective.rendered, places, &mut problems);
     write_secrets(&effective.config, secrets, places, &mut problems);
+    for tree in ["opt", "srv"] {
+        let directory = places.run.join("files").join(tree);
+        directory_of_mode(&directory, 0o755).context("make the directories of declared files")?;
+    }
+    problems.extend(crate::files::write_all(&effective.config, secrets, places));
+    write_zone(&effective.config, places, &mut problems);
     if let Some(Err(error)) = effective
         .config
         .system
@@ -110,6 +117,21 @@ fn write_etc(rendered: &Files, places: &Places, problems: &mut Vec<String>) {
     }
 }
 
+/// The rules of the time zone. They are the program's, not the document's: a generation does not hold them.
+fn write_zone(config: &MachineConfig, places: &Places, problems: &mut Vec<String>) {
+    let zone = config.system.timezone.as_ref();
+    let name = zone.map_or("UTC", Timezone::as_str);
+    let rules = zone.and_then(Timezone::rules).or_else(|| {
+        let utc = "UTC".parse::<Timezone>().ok()?;
+        utc.rules()
+    });
+    let rules = write(&places.etc.join("localtime"), rules.unwrap_or_default(), 0o644);
+    let written = rules.and_then(|()| write(&places.etc.join("timezone"), format!("{name}\n").as_bytes(), 0o644));
+    if let Err(error) = written {
+        problems.push(format!("cannot set the time zone: {error}"));
+    }
+}
+
 fn write_keys(rendered: &Files, places: &Places, problems: &mut Vec<String>) {
     let directory = places.run.join(render::KEYS);
     let files = rendered
@@ -123,7 +145,7 @@ fn write_keys(rendered: &Files, places: &Places, problems: &mut Vec<String>) {
 fn write_secrets(config: &MachineConfig, store: Option<&SecretStore>, places: &Places, problems: &mut Vec<String>) {
     let directory = places.run.join("secrets");
     let mut values = Vec::new();
-    for reference in config.secret_refs() {
+    for reference in config.handed_secrets() {
         match store.map(|store| store.value(reference)) {
             Some(Ok(value)) => values.push((reference.name.as_str(), value)),
             Some(Err(error)) => problems.push(format!("the value of the secret {} is lost: {error}", reference.name)),

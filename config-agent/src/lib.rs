@@ -11,14 +11,17 @@
 pub mod activate;
 mod bounded;
 pub mod choose;
+pub mod files;
 pub mod generation;
 pub mod keyed;
 pub mod places;
+pub mod power;
 pub mod render;
 pub mod run;
 pub mod secrets;
 pub mod source;
 pub mod status;
 pub mod steps;
+mod vendor;
 
 pub use source::fuzz;

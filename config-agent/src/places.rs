@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use keelson_image_layout::paths;
+use keelson_machine_config::FilePath;
 
 /// Where everything is.
 #[derive(Debug, Clone)]
@@ -48,6 +49,16 @@ impl Places {
             sys: at("/sys"),
             dev: at("/dev"),
             hostname: at("/proc/sys/kernel/hostname"),
+        }
+    }
+
+    /// Where a declared file lies: below `/etc`, or in the memory that `/opt` and `/srv` lead to.
+    #[must_use]
+    pub fn file(&self, path: &FilePath) -> PathBuf {
+        let path = Path::new(path.as_str());
+        match path.strip_prefix("/etc") {
+            Ok(name) => self.etc.join(name),
+            Err(_) => self.run.join("files").join(path.strip_prefix("/").unwrap_or(path)),
         }
     }
 

@@ -32,7 +32,7 @@ const OWN_GROUPS: [(&str, u32); 2] = [("sudo", 1990), ("docker", 1991)];
 pub fn render(config: &MachineConfig) -> Files {
     let mut files = Files::new();
     if let Some(name) = &config.system.hostname {
-        files.extend(host_files(name));
+        files.extend(host_files(name, config.system.fqdn.as_ref()));
     }
     let (passwd, group) = accounts(config);
     files.insert(PASSWD.to_owned(), passwd.into_bytes());
@@ -51,15 +51,16 @@ pub fn render(config: &MachineConfig) -> Files {
     files
 }
 
-/// The files that carry the host name.
+/// The files that carry the host name and the full name.
 #[must_use]
-pub fn host_files(name: &Hostname) -> Files {
-    let short = name.short();
-    let names = if short == name.as_str() {
-        name.to_string()
-    } else {
-        format!("{name} {short}")
-    };
+pub fn host_files(name: &Hostname, full: Option<&Hostname>) -> Files {
+    let mut names: Vec<&str> = full.map(Hostname::as_str).into_iter().collect();
+    for name in [name.as_str(), name.short()] {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let names = names.join(" ");
     let hosts = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {names}\n");
     Files::from([
         (HOSTNAME.to_owned(), format!("{name}\n").into_bytes()),
@@ -88,6 +89,13 @@ fn accounts(config: &MachineConfig) -> (String, String) {
         }
     }
     (passwd, group)
+}
+
+/// The number of a declared user.
+#[must_use]
+pub fn declared_id(config: &MachineConfig, name: &str) -> Option<u32> {
+    let mut users = (FIRST_ID..).zip(&config.users);
+    users.find(|(_, user)| user.name.as_str() == name).map(|(id, _)| id)
 }
 
 fn group_name(group: Group) -> &'static str {

@@ -65,12 +65,16 @@ struct StateFact {
     state: StateMount,
 }
 
+/// How the state partition is mounted, if that is known.
+pub(crate) fn state_of(places: &Places) -> Option<StateMount> {
+    let facts = fs::read(&places.boot_facts).ok()?;
+    let facts: StateFact = serde_json::from_slice(&facts).ok()?;
+    Some(facts.state)
+}
+
 /// Everything in memory while the state partition cannot be written. A read-only one still gives what was in force.
 fn usable_places(places: &Places) -> (Places, Vec<String>) {
-    let facts: Option<StateFact> = fs::read(&places.boot_facts)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match facts.map(|facts| facts.state) {
+    match state_of(places) {
         Some(StateMount::ReadOnly { reason }) => {
             let trouble =
                 format!("the state partition is read-only ({reason}): a new configuration lasts until power-off");
@@ -345,7 +349,7 @@ fn apply(
     };
     let worth_showing = !verdict.report.diagnostics.is_empty();
     status.report = worth_showing.then(|| verdict.report.clone());
-    let Some(accepted) = verdict.accepted else {
+    let Some(mut accepted) = verdict.accepted else {
         log_report(&verdict.report);
         status.state = State::Rejected;
         status.notes.push(format!("the document is on {}", found.origin));
@@ -356,6 +360,11 @@ fn apply(
         }
         return settle(in_force, status);
     };
+    if let Some(vendor) = &found.vendor_data {
+        status
+            .notes
+            .extend(crate::vendor::put_below(&mut accepted.config, vendor));
+    }
     match commit(stores, in_force.as_ref(), found, fingerprint, accepted, steps) {
         Ok(generation) => {
             status.state = State::Applied;

@@ -135,10 +135,10 @@ fn a_bad_document_changes_nothing_and_is_explained() {
 #[test]
 fn other_formats_and_empty_volumes_are_named() {
     let machine = Machine::new();
-    machine.attach("vdb", SLOT, &seed("#cloud-config\nhostname: a\n", ""));
+    machine.attach("vdb", SLOT, &seed("#!/bin/sh\n", ""));
     let outcome = machine.boot();
     assert_eq!(outcome.status.state, State::Rejected);
-    assert!(outcome.status.lines().join("\n").contains("cloud-config"));
+    assert!(outcome.status.lines().join("\n").contains("this is a script"));
     machine.attach("vdb", SLOT, &seed("\n", ""));
     let outcome = machine.boot();
     assert_eq!(outcome.status.state, State::None);
@@ -277,7 +277,7 @@ fn secrets_reach_their_place_and_no_other() {
     let said = serde_json::to_string(&refused.status).unwrap() + &refused.status.lines().join("\n");
     assert!(!said.contains("canary"), "{said}");
     for (path, bytes) in machine.files() {
-        let secret = path.contains("secrets/") || path.starts_with("dev/");
+        let secret = path.starts_with("dev/") || path.contains("secrets/") || path.starts_with("dev/");
         assert!(secret || !String::from_utf8_lossy(&bytes).contains("canary"), "{path}");
     }
 }
@@ -349,4 +349,39 @@ fn an_unwritable_state_partition_leaves_a_working_machine() {
     let outcome = machine.boot();
     assert_eq!(outcome.status.state, State::Applied);
     assert!(outcome.status.degraded[0].contains("in memory"));
+}
+
+#[test]
+fn a_cloud_config_is_put_into_effect_and_one_with_a_mistake_changes_nothing() {
+    let machine = Machine::new();
+    let good = "#cloud-config\nhostname: web\ntimezone: Europe/Berlin\nusers: [default, ann]\nwrite_files:\n\
+                - {path: /etc/app/a.conf, content: open}\n\
+                - {path: /srv/app/key, content: canary, permissions: \"0600\"}\n";
+    machine.attach("vdb", SLOT, &seed(good, ""));
+    let outcome = machine.boot();
+    assert_eq!(outcome.status.state, State::Applied);
+    assert_eq!(outcome.status.degraded, Vec::<String>::new());
+    assert_eq!(machine.read("etc/hostname"), "web\n");
+    assert_eq!(machine.read("etc/timezone"), "Europe/Berlin\n");
+    assert_eq!(machine.read("etc/app/a.conf"), "open");
+    assert_eq!(machine.read("run/keelson/files/srv/app/key"), "canary");
+    assert!(machine.read("etc/passwd").contains("ann:x:1001:"));
+    let told: Vec<_> = machine
+        .files()
+        .into_iter()
+        .filter(|(_, bytes)| bytes.windows(6).any(|w| w == b"canary"))
+        .collect();
+    let places: Vec<&str> = told.iter().map(|(path, _)| path.as_str()).collect();
+    assert!(
+        places
+            .iter()
+            .all(|path| path.starts_with("dev/") || path.contains("secrets/") || path.contains("files/srv/app/key")),
+        "{places:?}"
+    );
+
+    machine.attach("vdb", SLOT, &seed("#cloud-config\nhostname: other\nruncmd: [x]\n", ""));
+    let outcome = machine.boot();
+    assert_eq!(outcome.status.state, State::Rejected);
+    assert!(outcome.status.lines().join("\n").contains("no command can be run"));
+    assert_eq!(machine.read("etc/hostname"), "web\n");
 }

@@ -28,6 +28,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_image_layout::fuzz::boot_history,
     },
     Target {
+        name: "cloud-config",
+        run: keelson_machine_config::fuzz::cloud_config,
+    },
+    Target {
         name: "control-frame",
         run: keelson_manager_api::fuzz::fuzz_control_frame,
     },
@@ -226,6 +230,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "wrapped-document",
         run: keelson_config::fuzz::wrapped_document,
+    },
+    Target {
+        name: "yaml",
+        run: keelson_machine_config::fuzz::yaml,
     },
 ];
 

@@ -27,7 +27,7 @@ const TABLE: &[Row] = &[
         false,
         true,
     ),
-    ("config", "root", Some(&[]), Seccomp::Service, false, true),
+    ("config", "root", Some(&["CAP_CHOWN"]), Seccomp::Service, false, true),
     (
         "devices",
         "root",
@@ -68,6 +68,7 @@ const TABLE: &[Row] = &[
         false,
         true,
     ),
+    ("power", "root", Some(&[]), Seccomp::Service, false, true),
     ("runtimed", "root", None, Seccomp::None, true, false),
 ];
 

@@ -37,7 +37,18 @@ impl Publisher {
     /// Puts the settings of `config` in force. A password without a value is logged, and its registry
     /// is spoken to without credentials.
     pub fn publish(&self, config: &MachineConfig) {
+        let trusted: Vec<String> = config
+            .trust
+            .ca
+            .iter()
+            .map(|bundle| bundle.as_pem().to_owned())
+            .collect();
         let mut settings = crate::image::Registries::new();
+        let others = RegistrySettings {
+            trusted: trusted.clone(),
+            ..RegistrySettings::default()
+        };
+        settings.insert(crate::image::OTHERS.to_owned(), others);
         for (host, registry) in &config.registries {
             let credentials = read_credentials(host.as_str(), registry);
             let ca = registry.ca.iter().map(|bundle| bundle.as_pem().to_owned()).collect();
@@ -46,6 +57,7 @@ impl Publisher {
             let one = RegistrySettings {
                 plain_http,
                 ca,
+                trusted: trusted.clone(),
                 mirrors,
                 credentials,
             };

@@ -182,6 +182,9 @@ pub enum Config {
         /// Documents; `-` is standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<Document>,
+        /// The format, instead of what the first bytes tell.
+        #[arg(long = "as", value_name = "FORMAT")]
+        format: Option<DocumentFormat>,
         /// Answer for programs.
         #[arg(long)]
         json: bool,
@@ -194,7 +197,10 @@ pub enum Config {
         /// The document; `-` is standard input.
         #[arg(value_name = "FILE")]
         file: Document,
-        /// Compare with this effective configuration instead (JSON).
+        /// The format, instead of what the first bytes tell.
+        #[arg(long = "as", value_name = "FORMAT")]
+        format: Option<DocumentFormat>,
+        /// Compare with this one instead: another document, or an effective configuration (JSON).
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
         /// Answer for programs.
@@ -213,6 +219,17 @@ impl Config {
             Config::Plan { file, against, .. } => file.path().is_some() || against.is_some(),
         }
     }
+}
+
+/// A format that a document can be said to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DocumentFormat {
+    /// The system's own.
+    Native,
+    /// cloud-init's.
+    CloudConfig,
+    /// An archive with a cloud-config in it.
+    Mime,
 }
 
 /// A document to read: a file, or standard input.

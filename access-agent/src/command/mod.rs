@@ -7,7 +7,7 @@ mod arguments;
 mod moment;
 mod usage;
 
-pub use arguments::{BootArguments, Config, Document, Logs, Power, ServiceRequest, Why};
+pub use arguments::{BootArguments, Config, Document, DocumentFormat, Logs, Power, ServiceRequest, Why};
 pub use moment::{Moment, MomentError};
 pub(crate) use usage::nearest;
 pub use usage::{OVERVIEW, Usage};

@@ -7,19 +7,24 @@ use std::path::Path;
 use anyhow::Context as _;
 use keelson_machine_config::plan::{Change, plan as changes};
 use keelson_machine_config::render::{Style, human};
-use keelson_machine_config::{Code, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
+use keelson_machine_config::{Code, Format, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
 
 use crate::answer::{exit, json, say};
-use crate::command::Document;
+use crate::command::{Document, DocumentFormat};
 
 /// Checks each document.
 ///
 /// # Errors
 /// One cannot be read.
-pub fn validate(files: &[Document], as_json: bool, deny_warnings: bool) -> anyhow::Result<u8> {
+pub fn validate(
+    files: &[Document],
+    format: Option<DocumentFormat>,
+    as_json: bool,
+    deny_warnings: bool,
+) -> anyhow::Result<u8> {
     let mut reports = Vec::new();
     for file in files {
-        reports.push(check(file)?.report);
+        reports.push(check(file, format)?.report);
     }
     if as_json {
         say(&json(&reports)?);
@@ -34,8 +39,13 @@ pub fn validate(files: &[Document], as_json: bool, deny_warnings: bool) -> anyho
 ///
 /// # Errors
 /// A file cannot be read or is not what it should be.
-pub fn plan(file: &Document, against: Option<&Path>, as_json: bool) -> anyhow::Result<u8> {
-    let Verdict { accepted, report, .. } = check(file)?;
+pub fn plan(
+    file: &Document,
+    format: Option<DocumentFormat>,
+    against: Option<&Path>,
+    as_json: bool,
+) -> anyhow::Result<u8> {
+    let Verdict { accepted, report, .. } = check(file, format)?;
     let Some(accepted) = accepted else {
         let shown = if as_json {
             json(std::slice::from_ref(&report))?
@@ -49,7 +59,13 @@ pub fn plan(file: &Document, against: Option<&Path>, as_json: bool) -> anyhow::R
     let mut after = accepted.config;
     keep_what_is_not_said(&before, &mut after);
     let changes = changes(&before, &after);
-    say(&if as_json { json(&changes)? } else { shown(&changes) });
+    say(&if as_json {
+        json(&changes)?
+    } else {
+        // What has no effect is part of the answer.
+        let notes: String = report.lines().map(|line| format!("{line}\n")).collect();
+        shown(&changes) + &notes
+    });
     Ok(exit::GOOD)
 }
 
@@ -80,15 +96,33 @@ fn in_force(against: Option<&Path>) -> anyhow::Result<MachineConfig> {
         return Ok(MachineConfig::default());
     };
     let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("understand {}", path.display()))
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return serde_json::from_slice(&bytes).with_context(|| format!("understand {}", path.display()));
+    }
+    let verdict = keelson_machine_config::validate(&path.display().to_string(), &bytes);
+    let accepted = verdict.accepted.map(|accepted| accepted.config);
+    accepted.with_context(|| {
+        format!(
+            "{} is itself refused: `keelson config validate` says why",
+            path.display()
+        )
+    })
 }
 
-fn check(file: &Document) -> anyhow::Result<Verdict> {
+fn check(file: &Document, format: Option<DocumentFormat>) -> anyhow::Result<Verdict> {
     let name = file
         .path()
         .map_or("standard input".to_owned(), |path| path.display().to_string());
     let bytes = read(file).with_context(|| format!("read {name}"))?;
-    Ok(keelson_machine_config::validate(&name, &bytes))
+    let format = format.map_or_else(
+        || Format::detect(&bytes),
+        |format| match format {
+            DocumentFormat::Native => Format::Native,
+            DocumentFormat::CloudConfig => Format::CloudConfig,
+            DocumentFormat::Mime => Format::Mime,
+        },
+    );
+    Ok(keelson_machine_config::validate_as(&name, &bytes, format))
 }
 
 /// One byte more than a document may have, so that a longer one is told from the longest.
@@ -106,7 +140,7 @@ fn verdict_code(report: &Report, deny_warnings: bool) -> u8 {
     let foreign = |code| {
         matches!(
             code,
-            Code::ForeignFormat | Code::UnsupportedSchema | Code::UnsupportedFeature
+            Code::ForeignFormat | Code::UnsupportedSchema | Code::UnsupportedFeature | Code::Unsupported
         )
     };
     let errors = report.diagnostics.iter().filter(|d| d.severity == Severity::Error);

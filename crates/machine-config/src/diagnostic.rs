@@ -64,6 +64,10 @@ pub enum Code {
     Contradiction,
     /// A value that gives away what must be kept.
     Insecure,
+    /// A key of another tool's format that has no effect here.
+    NoEffect,
+    /// A key of another tool's format that asks for what cannot be done here.
+    Unsupported,
     /// Declared and never used.
     Unused,
     /// The checks and the types disagree: a fault of ours.

@@ -22,6 +22,28 @@ pub fn document(data: &[u8]) {
     }
 }
 
+/// A cloud-config, whatever its first line. Each mistake has a place within the text.
+pub fn cloud_config(data: &[u8]) {
+    let verdict = crate::validate_as("fuzz", data, crate::Format::CloudConfig);
+    assert_eq!(verdict.accepted.is_some(), verdict.report.errors() == 0);
+    let _ = crate::render::human(&verdict.report, crate::render::Style::Plain);
+    if let Some(accepted) = verdict.accepted {
+        let read = serde_json::to_string(&accepted.config).and_then(|json| serde_json::from_str(&json));
+        assert_eq!(read.ok().as_ref(), Some(&accepted.config));
+        assert!(!verdict.fates.contains(&Fate::Refused));
+    }
+}
+
+/// A text in YAML, repaired if need be.
+pub fn yaml(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut keep = String::new();
+    let parsed = crate::yaml::parse(&text, &mut keep, |_| false);
+    for fault in &parsed.faults {
+        assert!(fault.range.start <= text.len() && fault.hidden.end <= text.len());
+    }
+}
+
 /// The configuration in force, as programs read it.
 pub fn machine_json(data: &[u8]) {
     let _ = serde_json::from_slice::<crate::MachineConfig>(data);

@@ -1,4 +1,5 @@
-//! What an operator may ask of a machine: the native document, its rules and its typed form.
+//! What an operator may ask of a machine: the native document and its equals in other formats, their rules and their
+//! one typed form.
 //!
 //! Pure: bytes in, a [`MachineConfig`] or diagnostics out. It must never open a file, a socket or
 //! a device, except that [`SecretRef::read`] reads the one file that holds its value.
@@ -6,9 +7,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod check;
+pub mod cloud;
 pub mod diagnostic;
 mod format;
 pub mod fuzz;
+pub mod layers;
+mod mime;
 pub mod model;
 pub mod plan;
 mod redact;
@@ -18,21 +22,22 @@ pub mod secret;
 mod syntax;
 mod text;
 pub mod value;
-#[allow(dead_code, unused_imports, reason = "the formats that use it follow")]
+#[allow(dead_code, unused_imports, reason = "the network format uses the rest")]
 mod yaml;
 
-pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate};
+pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate, validate_as};
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use format::Format;
 
 pub use model::{
-    Capabilities, Container, EnvValue, Group, Limits, MachineConfig, Mount, MountKind, NamespaceMode, Namespaces,
-    Network, NetworkMode, Policy, Reapply, Registry, RestartPolicy, Ssh, System, Time, User, Volume,
+    AfterBoot, Capabilities, Container, Encoding, EnvValue, File, Group, Limits, MachineConfig, Mount, MountKind,
+    NamespaceMode, Namespaces, Network, NetworkMode, Policy, Power, Reapply, Registry, RestartPolicy, Ssh, System,
+    Time, Trust, User, Volume,
 };
 pub use secret::{Secret, SecretRef, SecretValues};
 pub use value::{
-    Bytes, CaBundle, Capability, Cpus, Hostname, ImageRef, Name, Protocol, PublishedPort, RegistryHost, Server, Span,
-    SshKey,
+    Bytes, CaBundle, Capability, Cpus, FilePath, Hostname, ImageRef, Mode, Name, Protocol, PublishedPort, RegistryHost,
+    Server, Span, SshKey, Timezone,
 };
 
 /// Version of the native document and of `machine.json` that this crate reads and writes.

@@ -4,8 +4,9 @@
 //! much rather than too little.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use crate::schema::KEYS;
+use crate::schema::{KEYS, Key};
 
 /// Byte ranges of whatever stands as the value of something that sounds like a secret.
 pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
@@ -28,6 +29,43 @@ pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Byte ranges of what stands behind the keys of a YAML text that sound like secrets, comments included: the rest of the
+/// line and the lines below it that are indented deeper.
+pub(crate) fn secret_lines(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut below: Option<usize> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let body = line.trim_end();
+        let indent = body.len() - body.trim_start_matches([' ', '-']).len();
+        let range = at..at + body.len();
+        at += line.len();
+        if body.is_empty() {
+            continue;
+        }
+        if below.is_some_and(|column| indent > column) {
+            found.push(range.start + indent..range.end);
+            continue;
+        }
+        below = None;
+        let words = body.trim_start_matches([' ', '-', '#', '\t']);
+        let offset = body.len() - words.len();
+        for (colon, _) in words.match_indices(':') {
+            let name = words.get(..colon).unwrap_or_default();
+            let name = name
+                .rsplit([' ', '{', ',', '"', '\''])
+                .find(|word| !word.is_empty())
+                .unwrap_or_default();
+            if sounds_secret(name) && name != "lock_passwd" && name != "lock-passwd" {
+                found.push(range.start + offset + colon + 1..range.end);
+                below = Some(indent);
+                break;
+            }
+        }
+    }
+    found
+}
+
 /// Whether a key of this name holds, or was meant to hold, a secret.
 pub(crate) fn sounds_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -38,12 +76,15 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
     if telling.iter().any(|part| lower.contains(part)) {
         return true;
     }
-    KEYS.iter().filter(|key| key.secret).any(|key| {
-        let allowed = if key.leaf().len() < 6 { 1 } else { 2 };
-        key.leaf().len().abs_diff(lower.chars().count()) <= allowed
-            && strsim::levenshtein(key.leaf(), &lower) <= allowed
+    SECRET_NAMES.iter().any(|key| {
+        let allowed = if key.len() < 6 { 1 } else { 2 };
+        key.len().abs_diff(lower.chars().count()) <= allowed && strsim::levenshtein(key, &lower) <= allowed
     })
 }
+
+/// Last components of the keys that hold secrets.
+static SECRET_NAMES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| KEYS.iter().filter(|key| key.secret).map(Key::leaf).collect());
 
 /// Byte ranges of names and passwords in addresses: what stands before an `@` in the host part, as in
 /// `https://USER:PASSWORD@HOST`.

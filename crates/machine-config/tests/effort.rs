@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use keelson_machine_config::validate;
 
-/// Generous: each takes well under half of it on a busy machine. What is quadratic takes minutes.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Generous: each takes a small part of it, and the machine may be busy. What is quadratic takes minutes.
+const LIMIT: Duration = Duration::from_secs(15);
 
 fn filled(head: &str, line: impl Fn(usize) -> String) -> String {
     let mut text = String::from(head);

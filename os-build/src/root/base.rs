@@ -21,9 +21,12 @@ const FOLDERS: [(&str, u16); 12] = [
     ("var", 0o755),
 ];
 
-const LINKS: [(&str, &str); 4] = [
+const LINKS: [(&str, &str); 6] = [
     ("bin", "usr/bin"),
     ("lib", "usr/lib"),
+    // Filled by the config agent at each boot.
+    ("opt", "run/keelson/files/opt"),
+    ("srv", "run/keelson/files/srv"),
     ("sbin", "usr/sbin"),
     ("usr/sbin/modprobe", "../bin/keelson-init"),
 ];

@@ -41,7 +41,7 @@ pub use progress::{LayerProgress, Progress, ProgressSink};
 pub use pull::{PullError, PullOptions, Pulled, pull};
 pub use record::ImageRecord;
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError};
-pub use registry::{Credentials, Registries, RegistryError, RegistrySettings, RetryPolicy};
+pub use registry::{Credentials, OTHERS, Registries, RegistryError, RegistrySettings, RetryPolicy};
 pub use room::NoRoom;
 pub use store::{Removed, Store, StoreError};
 

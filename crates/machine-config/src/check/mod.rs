@@ -2,6 +2,7 @@
 
 mod at;
 mod container;
+mod file;
 mod nearest;
 mod network;
 mod rules;
@@ -19,14 +20,17 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Code, MAX_ERRORS, Report, Severity};
 use crate::format::Format;
+use crate::mime::Document;
 use crate::model::MachineConfig;
 use crate::redact;
 use crate::secret::SecretValues;
 use crate::syntax::{self, Broken, Fault};
 use crate::text::Text;
 pub(crate) use at::dotted;
+pub(crate) use file::owner_exists;
 pub(crate) use nearest::nearest;
-use sink::{Finding, Findings};
+pub(crate) use sink::{Finding, Findings};
+pub(crate) use string::check as check_string;
 pub use walk::Fate;
 use walk::Walk;
 
@@ -55,28 +59,74 @@ pub struct Accepted {
     pub redacted: String,
 }
 
-/// Checks a document. `file` is its name in the report.
+/// Checks a document in whatever format its first bytes tell. `file` is its name in the report.
 #[must_use]
 pub fn validate(file: &str, bytes: &[u8]) -> Verdict {
-    match readable(bytes) {
-        Ok(text) => validate_text(file, text),
-        Err(finding) => {
-            let lossy = String::from_utf8_lossy(bytes.get(..bytes.len().min(4096)).unwrap_or_default());
-            let mut text = Text::new(&lossy);
-            text.mask(std::iter::once(0..lossy.len()));
-            Verdict {
-                accepted: None,
-                report: sink::report(file, Findings::from_iter([*finding]), &text),
-                fates: Vec::new(),
+    validate_as(file, bytes, Format::detect(bytes))
+}
+
+/// Checks a document that is said to be in this format. `file` is its name in the report.
+#[must_use]
+pub fn validate_as(file: &str, bytes: &[u8], format: Format) -> Verdict {
+    if format == Format::Gzip {
+        return match crate::cloud::gunzip(bytes) {
+            Ok(inner) if Format::detect(&inner) != Format::Gzip => validate(file, &inner),
+            Ok(_) => refused(
+                file,
+                bytes,
+                refusal(Code::ForeignFormat, "this is compressed twice", "compress it once"),
+            ),
+            Err(problem) => refused(
+                file,
+                bytes,
+                refusal(
+                    Code::ForeignFormat,
+                    problem,
+                    "compress it with gzip, or give it as it is",
+                ),
+            ),
+        };
+    }
+    match (readable(bytes, format), format) {
+        (Err(finding), _) => refused(file, bytes, *finding),
+        (Ok(text), Format::CloudConfig) => crate::cloud::validate(file, text),
+        (Ok(text), Format::Mime) => match crate::mime::document(text) {
+            Ok(Document::InPlace(text)) => crate::cloud::validate(file, &text),
+            Ok(Document::Decoded(text)) => crate::cloud::validate(&format!("{file} (decoded part)"), &text),
+            Err(findings) => {
+                let mut shown = Text::new(text);
+                shown.mask(redact::secret_lines(text));
+                Verdict {
+                    accepted: None,
+                    report: sink::report(file, findings.into_iter().collect(), &shown),
+                    fates: Vec::new(),
+                }
             }
-        }
+        },
+        (Ok(text), _) => validate_text(file, text),
     }
 }
 
-/// The text of a native document, or why there is none.
-fn readable(bytes: &[u8]) -> Result<&str, Box<Finding>> {
-    let refuse = |code, message: String, cure: &str| Box::new(Finding::error(code, 0..0, "", message).cure(cure));
-    if let Some((message, cure)) = Format::detect(bytes).refusal() {
+/// The answer to bytes of which nothing can be shown.
+fn refused(file: &str, bytes: &[u8], finding: Finding) -> Verdict {
+    let lossy = String::from_utf8_lossy(bytes.get(..bytes.len().min(4096)).unwrap_or_default());
+    let mut text = Text::new(&lossy);
+    text.mask(std::iter::once(0..lossy.len()));
+    Verdict {
+        accepted: None,
+        report: sink::report(file, Findings::from_iter([finding]), &text),
+        fates: Vec::new(),
+    }
+}
+
+fn refusal(code: Code, message: impl Into<String>, cure: &str) -> Finding {
+    Finding::error(code, 0..0, "", message).cure(cure)
+}
+
+/// The text of a document, or why there is none.
+fn readable(bytes: &[u8], format: Format) -> Result<&str, Box<Finding>> {
+    let refuse = |code, message: String, cure: &str| Box::new(refusal(code, message, cure));
+    if let Some((message, cure)) = format.refusal() {
         return Err(refuse(Code::ForeignFormat, message.to_owned(), cure));
     }
     if bytes.len() > MAX_DOCUMENT {
@@ -144,16 +194,26 @@ fn validate_text(file: &str, original: &str) -> Verdict {
 /// Examines the tree and puts all findings into one report.
 fn conclude(
     file: &str,
-    mut text: Text<'_>,
+    text: Text<'_>,
     root: &DeTable<'_>,
     broken: &Broken,
     mut findings: Findings,
     early: Option<Report>,
 ) -> Verdict {
-    let found = examine(root, broken);
+    let mut found = examine(root, broken);
+    findings.append(std::mem::take(&mut found.findings));
+    found.findings = findings;
+    verdict(file, text, found, early)
+}
+
+/// Puts what was found in a document of any format into one answer.
+pub(crate) fn finish(file: &str, text: Text<'_>, found: Examined) -> Verdict {
+    verdict(file, text, found, None)
+}
+
+fn verdict(file: &str, mut text: Text<'_>, found: Examined, early: Option<Report>) -> Verdict {
     text.mask(found.hidden);
-    findings.append(found.findings);
-    let mut report = sink::report(file, findings, &text);
+    let mut report = sink::report(file, found.findings, &text);
     if let Some(early) = early {
         report = merge(early, report);
     }
@@ -165,6 +225,11 @@ fn conclude(
     }
 }
 
+/// A mistake of syntax as a finding.
+pub(crate) fn fault(fault: Fault) -> Finding {
+    finding(fault, None)
+}
+
 fn finding(fault: Fault, first: Option<Range<usize>>) -> Finding {
     let first = first.or(fault.first);
     let finding = Finding::error(fault.code, fault.range, "", fault.message).cure(fault.cure.unwrap_or_default());
@@ -174,12 +239,15 @@ fn finding(fault: Fault, first: Option<Range<usize>>) -> Finding {
     }
 }
 
-struct Examined {
-    findings: Findings,
-    fates: BTreeMap<usize, Fate>,
-    hidden: Vec<Range<usize>>,
-    secrets: SecretValues,
-    config: serde_json::Value,
+/// What was found in a document, and what it asks for as JSON.
+pub(crate) struct Examined {
+    pub(crate) findings: Findings,
+    /// By the offset at which the key stands.
+    pub(crate) fates: BTreeMap<usize, Fate>,
+    /// Values that must not be shown.
+    pub(crate) hidden: Vec<Range<usize>>,
+    pub(crate) secrets: SecretValues,
+    pub(crate) config: serde_json::Value,
 }
 
 /// Everything that can be said about a tree.
@@ -291,7 +359,7 @@ fn accept(report: &mut Report, config: serde_json::Value, secrets: SecretValues,
     }
     match serde_json::from_value::<MachineConfig>(config) {
         Ok(config) => Some(Accepted {
-            config,
+            config: config.completed(),
             secrets,
             redacted: text.redacted(),
         }),

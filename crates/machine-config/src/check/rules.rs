@@ -22,6 +22,7 @@ pub(crate) fn check(root: View<'_, '_>, json: &serde_json::Value, broken: &Broke
     registries(root, broken, &mut out);
     users(root, &mut out);
     super::network::check_native(root, json, broken, &mut out);
+    super::file::check(root, &mut out);
     for container in root.sections("container") {
         super::container::check(container, broken, &mut out);
     }
@@ -39,7 +40,8 @@ fn references(root: View<'_, '_>, broken: &Broken, out: &mut Findings) {
         .tables("registry")
         .into_iter()
         .flat_map(|registry| registry.secret_refs());
-    let secrets: Vec<Found<'_>> = env.chain(passwords).collect();
+    let files = root.list("file").into_iter().flat_map(|file| file.secret_refs());
+    let secrets: Vec<Found<'_>> = env.chain(passwords).chain(files).collect();
     let volumes: Vec<Found<'_>> = containers
         .iter()
         .flat_map(|container| container.list("mounts"))

@@ -6,8 +6,8 @@ use crate::diagnostic::Code;
 use crate::redact::credential_ranges;
 use crate::schema::{FEATURES, Rule};
 use crate::value::{
-    Bytes, CaBundle, Capability, Destination, Hostname, ImageRef, InterfaceAddress, LinkPattern, Mac, Name,
-    PublishedPort, RegistryHost, Server, Span, SshKey, ValueError,
+    Bytes, CaBundle, Capability, Destination, FilePath, Hostname, ImageRef, InterfaceAddress, LinkPattern, Mac, Mode,
+    Name, PublishedPort, RegistryHost, Server, Span, SshKey, Timezone, ValueError, absolute_path,
 };
 
 /// The value as `machine.json` has it, or what is wrong with it.
@@ -38,7 +38,12 @@ fn by_rule(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
         Rule::Image => parsed::<ImageRef>(text, BadImage),
         Rule::Port => parsed::<PublishedPort>(text, BadPort),
         Rule::Capability => parsed::<Capability>(text, BadValue),
-        Rule::Path => path(text).map_err(|e| (BadValue, e)),
+        Rule::Path => absolute_path(text).map(Json::String).map_err(|e| (BadValue, e)),
+        Rule::FilePath => parsed::<FilePath>(text, BadValue),
+        Rule::Mode => parsed::<Mode>(text, BadValue),
+        Rule::Timezone => Timezone::known(text)
+            .map(|zone| string(zone.as_str()))
+            .map_err(|e| (BadValue, e)),
         Rule::UserSpec => user_spec(text).map_err(|e| (BadValue, e)),
         Rule::Size(min) => size(text, min),
         Rule::Span(max) => span(text, max),
@@ -178,26 +183,6 @@ fn env_name(text: &str) -> Result<Json, ValueError> {
         ));
     }
     Ok(string(text))
-}
-
-fn path(text: &str) -> Result<Json, ValueError> {
-    if !text.starts_with('/') {
-        return Err(ValueError::new(
-            format!("{text:?} is not an absolute path"),
-            "start it with '/'",
-        ));
-    }
-    if text.len() > 4095 || text.contains('\0') {
-        return Err(ValueError::new("the path is too long or holds a NUL character", ""));
-    }
-    if text.split('/').any(|part| part == "." || part == "..") {
-        return Err(ValueError::new(
-            "the path holds '.' or '..'",
-            "write the path without them",
-        ));
-    }
-    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
-    Ok(Json::String(format!("/{}", parts.join("/"))))
 }
 
 fn user_spec(text: &str) -> Result<Json, ValueError> {

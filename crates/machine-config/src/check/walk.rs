@@ -28,6 +28,8 @@ pub enum Fate {
     Refused,
     /// It stands in a table `x-…`.
     Ignored,
+    /// It has no effect here, which the report says.
+    Noted,
 }
 
 /// Everything a walk finds.

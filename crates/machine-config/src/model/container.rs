@@ -67,7 +67,7 @@ fn default_stop_timeout() -> Span {
     DEFAULT_STOP_TIMEOUT
 }
 
-/// Value of an environment variable. JSON: a string, or a [`SecretRef`].
+/// Value of an environment variable, or content of a file. JSON: a string, or a [`SecretRef`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EnvValue {
@@ -75,6 +75,17 @@ pub enum EnvValue {
     Plain(String),
     /// The value of a secret.
     Secret(SecretRef),
+}
+
+impl EnvValue {
+    /// The secret it refers to.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Plain(_) => None,
+        }
+    }
 }
 
 /// One entry of `mounts`. JSON: `{"type": "volume", "source": …, "target": …, "read-only": …}`.

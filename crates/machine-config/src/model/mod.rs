@@ -5,6 +5,7 @@
 //! as [`SecretRef`] only.
 
 mod container;
+mod file;
 pub mod network;
 
 use std::collections::BTreeMap;
@@ -15,10 +16,11 @@ pub use container::{
     Capabilities, Container, EnvValue, Limits, Mount, MountKind, NamespaceMode, Namespaces, NetworkMode, RestartPolicy,
 };
 
+pub use file::{AfterBoot, Encoding, File, Power, Trust};
 pub use network::Network;
 
 use crate::secret::SecretRef;
-use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey};
+use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey, Timezone};
 
 /// All of it. `Default` is the machine without a document: nothing open, no containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,15 @@ pub struct MachineConfig {
     /// Clock.
     #[serde(default)]
     pub time: Time,
+    /// Files of the machine.
+    #[serde(default, rename = "file")]
+    pub files: Vec<File>,
+    /// Whom the machine trusts.
+    #[serde(default)]
+    pub trust: Trust,
+    /// What ends the first boot with this document.
+    #[serde(default)]
+    pub power: Option<Power>,
     /// Registries by host as image references name them.
     #[serde(default, rename = "registry")]
     pub registries: BTreeMap<RegistryHost, Registry>,
@@ -63,6 +74,9 @@ impl Default for MachineConfig {
             ssh: Ssh::default(),
             network: None,
             time: Time::default(),
+            files: Vec::new(),
+            trust: Trust::default(),
+            power: None,
             registries: BTreeMap::new(),
             volumes: BTreeMap::new(),
             containers: BTreeMap::new(),
@@ -72,6 +86,15 @@ impl Default for MachineConfig {
 }
 
 impl MachineConfig {
+    /// Fills in what follows from what was said: a full name names the host.
+    pub(crate) fn completed(mut self) -> Self {
+        let System { hostname, fqdn, .. } = &mut self.system;
+        if let (None, Some(full)) = (&hostname, &fqdn) {
+            *hostname = full.short().parse().ok();
+        }
+        self
+    }
+
     /// Every reference to a secret.
     pub fn secret_refs_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
         let passwords = self
@@ -82,7 +105,8 @@ impl MachineConfig {
             .containers
             .values_mut()
             .flat_map(|container| container.env.values_mut());
-        passwords.chain(env.filter_map(|value| match value {
+        let files = self.files.iter_mut().map(|file| &mut file.content);
+        passwords.chain(env.chain(files).filter_map(|value| match value {
             EnvValue::Secret(secret) => Some(secret),
             EnvValue::Plain(_) => None,
         }))
@@ -90,15 +114,18 @@ impl MachineConfig {
 
     /// Every reference to a secret.
     pub fn secret_refs(&self) -> impl Iterator<Item = &SecretRef> {
+        let files = self.files.iter().filter_map(|file| file.content.secret());
+        self.handed_secrets().chain(files)
+    }
+
+    /// References to the secrets that programs read from [`crate::SECRETS_DIR`].
+    pub fn handed_secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let passwords = self
             .registries
             .values()
             .filter_map(|registry| registry.password.as_ref());
         let env = self.containers.values().flat_map(|container| container.env.values());
-        passwords.chain(env.filter_map(|value| match value {
-            EnvValue::Secret(secret) => Some(secret),
-            EnvValue::Plain(_) => None,
-        }))
+        passwords.chain(env.filter_map(EnvValue::secret))
     }
 }
 
@@ -108,6 +135,12 @@ pub struct System {
     /// Host name; `None` leaves the choice to the source's metadata or the machine id.
     #[serde(default)]
     pub hostname: Option<Hostname>,
+    /// Full name; its first label is the host name if the document gives no other.
+    #[serde(default)]
+    pub fqdn: Option<Hostname>,
+    /// Time zone of `/etc/localtime`; `None` is UTC.
+    #[serde(default)]
+    pub timezone: Option<Timezone>,
 }
 
 /// `[[user]]`.

@@ -95,6 +95,12 @@ pub enum Rule {
     Size(u64),
     /// Span of time of at most so many seconds.
     Span(u64),
+    /// Path of a file that a document may write.
+    FilePath,
+    /// Permission bits in octal.
+    Mode,
+    /// Name of a time zone.
+    Timezone,
     /// Name of a feature.
     Feature,
     /// Name of a link in the document.
@@ -206,13 +212,16 @@ pub fn is_harmless(name: &str) -> bool {
 }
 
 /// Features that a document may name in `requires`.
-pub const FEATURES: [&str; 7] = [
+pub const FEATURES: [&str; 10] = [
     "containers",
+    "files",
     "network",
+    "power",
     "registries",
     "secrets",
     "ssh",
     "time",
+    "trust",
     "volumes",
 ];
 

@@ -138,6 +138,12 @@ fn rule_words(rule: Rule) -> String {
         Rule::Address => "IP address".to_owned(),
         Rule::Destination => "`default` or `NETWORK/BITS`".to_owned(),
         Rule::Domain => "domain".to_owned(),
+        Rule::FilePath => format!(
+            "path below {}",
+            crate::value::TREES.map(|tree| format!("`{tree}`")).join(", ")
+        ),
+        Rule::Mode => "mode".to_owned(),
+        Rule::Timezone => "time zone".to_owned(),
         Rule::Feature => format!("features: {}", super::FEATURES.map(|f| format!("`{f}`")).join(", ")),
     }
 }
@@ -179,7 +185,7 @@ The rules, without exception:
 | key | value | without it | |
 | --- | --- | --- | --- |
 | `schema` | `1` | **error** | Version of this format. |
-| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `network`, `registries`, `secrets`, `ssh`, `time`, `volumes`. |
+| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `files`, `network`, `power`, `registries`, `secrets`, `ssh`, `time`, `trust`, `volumes`. |
 "#;
 
 const VALUES: &str = r#"
@@ -190,6 +196,8 @@ const VALUES: &str = r#"
 | name | letters, digits, `_`, `.`, `-`, with a letter or digit first, at most 63; a user's name: `a-z`, digits, `_`, `-`, at most 32 |
 | host name | labels of `a-z`, `0-9`, `-` joined by `.`, at most 63 bytes |
 | size | digits and one of `K`, `M`, `G`, `T` (powers of 1024): `"128M"` |
+| mode | three or four octal digits: `"0640"` |
+| time zone | a name of the IANA database: `"Europe/Berlin"` |
 | time | digits and `ms`, `s`, `m`, `h`, from large to small: `"1m30s"` |
 | port | `"HOST:CONTAINER"`, `"ADDRESS:HOST:CONTAINER"`, an IPv6 address in brackets, `/udp` for UDP: `"127.0.0.1:53:53/udp"` |
 | public key | a line of an OpenSSH `.pub` file without options: Ed25519, ECDSA, RSA of 2048 bits or more, and their `sk-` forms |

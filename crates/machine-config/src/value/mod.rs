@@ -4,6 +4,7 @@
 //! A `FromStr` error is one sentence for the person who wrote the value; it names the cure.
 
 mod capability;
+mod file;
 mod host;
 mod image_ref;
 mod name;
@@ -12,8 +13,10 @@ mod pem;
 mod port;
 mod quantity;
 mod ssh_key;
+mod timezone;
 
 pub use capability::Capability;
+pub use file::{FilePath, Mode, TREES};
 pub(crate) use host::check_domain;
 pub use host::{Hostname, RegistryHost, Server};
 pub use image_ref::ImageRef;
@@ -23,6 +26,7 @@ pub use pem::CaBundle;
 pub use port::{Protocol, PublishedPort};
 pub use quantity::{Bytes, Cpus, Span};
 pub use ssh_key::SshKey;
+pub use timezone::Timezone;
 
 /// Why a value was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,27 @@ impl ValueError {
             at: None,
         }
     }
+}
+
+/// An absolute path without `.` and `..`, with single slashes.
+pub(crate) fn absolute_path(text: &str) -> Result<String, ValueError> {
+    if !text.starts_with('/') {
+        return Err(ValueError::new(
+            format!("{text:?} is not an absolute path"),
+            "start it with '/'",
+        ));
+    }
+    if text.len() > 4095 || text.contains('\0') {
+        return Err(ValueError::new("the path is too long or holds a NUL character", ""));
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err(ValueError::new(
+            "the path holds '.' or '..'",
+            "write the path without them",
+        ));
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+    Ok(format!("/{}", parts.join("/")))
 }
 
 /// Serialises through `Display` and deserialises through `FromStr`.

@@ -22,7 +22,7 @@ pub struct Cpus {
 }
 
 /// A span of time. Text: digits with `ms`, `s`, `m` or `h`, largest first (`1m30s`); JSON: the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 const UNITS: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];

@@ -21,6 +21,8 @@ pub(super) struct Explained {
     /// Bytes of the line to take out, without its end.
     pub(super) line: Range<usize>,
     pub(super) extent: Extent,
+    /// What is indented deeper hangs on the line.
+    pub(super) column: usize,
     mark: Range<usize>,
     message: String,
     cure: String,
@@ -73,7 +75,8 @@ pub(super) fn explain(text: &str, at: usize, info: &str, shown: fn(&str) -> bool
         .flatten()
         .find_map(|line| case.not_closed(line, at))
         .or_else(|| case.tab(at, looked_at))
-        .or_else(|| looked_at.iter().rev().find_map(|line| case.no_colon(line)))
+        .or_else(|| case.no_colon(line, lines.get(index + 1)))
+        .or_else(|| case.no_colon(lines.get(index.checked_sub(1)?)?, Some(line)))
         .or_else(|| case.indentation(index))
         .or_else(|| looked_at.iter().rev().find_map(|line| case.value(line)))
         .unwrap_or_else(|| case.otherwise(line, at, info))
@@ -88,6 +91,7 @@ fn bare(text: &str, at: usize, info: &str) -> Explained {
     Explained {
         line: start..end,
         extent: Extent::Line,
+        column: 0,
         mark: at..at,
         message: format!("this is not YAML: {info}"),
         cure: String::new(),
@@ -113,6 +117,7 @@ impl Case<'_, '_> {
         Explained {
             line: line.range.clone(),
             extent,
+            column: line.column(),
             mark,
             message: message.into(),
             cure: cure.into(),
@@ -182,14 +187,27 @@ impl Case<'_, '_> {
             let indent = line.text.get(..line.column())?;
             let tab = line.range.start + indent.find('\t')?;
             let message = "a tab stands where the line is indented";
-            Some(self.explained(line, Extent::Line, tab..tab + 1, message, "indent with spaces"))
+            let explained = self.explained(line, Extent::Line, tab..tab + 1, message, "indent with spaces");
+            // As deep as the line above, for all that is known.
+            let above = self
+                .lines
+                .iter()
+                .rev()
+                .find(|other| other.range.start < line.range.start);
+            Some(Explained {
+                column: above.map_or(0, Line::column),
+                ..explained
+            })
         })
     }
 
     /// A line that is neither a key nor an item nor the rest of a text.
-    fn no_colon(&self, line: &Line<'_>) -> Option<Explained> {
+    fn no_colon(&self, line: &Line<'_>, next: Option<&Line<'_>>) -> Option<Explained> {
         let body = line.value_text(self.text);
-        let item = line.columns.len() > 1;
+        // A text as an item is fine, unless keys follow that would belong to it.
+        let followed =
+            next.is_some_and(|next| next.key.is_some() && next.columns.len() == 1 && next.column() == line.column());
+        let item = line.columns.len() > 1 && !followed;
         if line.key.is_some()
             || body.is_empty()
             || item

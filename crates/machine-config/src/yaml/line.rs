@@ -58,7 +58,8 @@ impl Line<'_> {
 pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
     let mut out: Vec<Line<'_>> = Vec::new();
     let mut at = 0;
-    let mut block: Option<usize> = None;
+    // Of a block of text: the column of its key, and that of its first line.
+    let mut block: Option<(usize, Option<usize>)> = None;
     let mut skip = 0;
     for piece in text.split_inclusive('\n') {
         let range = at..at + piece.trim_end_matches(['\n', '\r']).len();
@@ -68,7 +69,11 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
         if body.trim().is_empty() || range.start < skip {
             continue;
         }
-        if block.is_some_and(|column| indent > column) {
+        if let Some((column, content)) = &mut block
+            && indent > *column
+            && indent >= content.unwrap_or(0)
+        {
+            content.get_or_insert(indent);
             continue;
         }
         block = None;
@@ -77,15 +82,7 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
         }
         let line = line(text, range);
         match line.until {
-            Some(Until::Block) => {
-                block = Some(
-                    line.columns
-                        .iter()
-                        .rev()
-                        .nth(1)
-                        .map_or(line.column(), |_| line.column()),
-                )
-            }
+            Some(Until::Block) => block = Some((line.column(), None)),
             Some(Until::Closed(end)) => skip = end,
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::build::{Stop, build};
-use super::explain::{self, Extent};
+use super::explain::{self, Explained, Extent};
 use super::line::{Line, lines};
 use super::tree::Value;
 use crate::diagnostic::MAX_ERRORS;
@@ -103,20 +103,21 @@ fn mend(
             repaired.faults.push(fault);
         }
         match (tried, explained.extent) {
-            (1, Extent::Value) => take_out_value(clean, &explained.line, base, repaired),
-            (1 | 2, _) => take_out_line(clean, &explained.line, base, repaired),
+            (1, Extent::Value) => take_out_value(clean, &explained, base, repaired),
+            (1 | 2, _) => take_out_line(clean, &explained, base, repaired),
             _ => take_out_rest(clean, explained.line.start, repaired),
         }
     }
 }
 
 /// Keeps the key, so that its absence is no second mistake.
-fn take_out_value(clean: &mut String, at: &Range<usize>, base: usize, repaired: &mut Repaired) {
+fn take_out_value(clean: &mut String, explained: &Explained, base: usize, repaired: &mut Repaired) {
+    let at = &explained.line;
     let Some((key, rest)) = with_line(clean, at, |line| {
         let key = line.key.clone()?;
         Some((key.clone(), key.end + 1..line.range.end))
     }) else {
-        return take_out_line(clean, at, base, repaired);
+        return take_out_line(clean, explained, base, repaired);
     };
     let below = deeper(clean, at.end, column_of(clean, key.start));
     repaired.lost.insert(base + key.start);
@@ -125,11 +126,12 @@ fn take_out_value(clean: &mut String, at: &Range<usize>, base: usize, repaired: 
 }
 
 /// Takes out what the line says and all that hangs on it; its dashes stay.
-fn take_out_line(clean: &mut String, at: &Range<usize>, base: usize, repaired: &mut Repaired) {
+fn take_out_line(clean: &mut String, explained: &Explained, base: usize, repaired: &mut Repaired) {
+    let at = &explained.line;
     let column = with_line(clean, at, |line| Some(line.column())).unwrap_or(0);
     let again = repaired.lost.contains(&(base + at.start + column));
     let from = if again { 0 } else { column };
-    let below = deeper(clean, at.end, column);
+    let below = deeper(clean, at.end, explained.column);
     remember(clean, at.start..below.end, repaired);
     blank(clean, (at.start + from).min(at.end)..at.end);
     blank(clean, below);

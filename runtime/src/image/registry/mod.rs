@@ -13,6 +13,6 @@ pub use challenge::parse_challenge;
 pub use client::{Get, RegistryClient};
 pub use error::RegistryError;
 pub use retry::RetryPolicy;
-pub use settings::{Credentials, Endpoint, Registries, RegistrySettings, plan_endpoints};
+pub use settings::{Credentials, Endpoint, OTHERS, Registries, RegistrySettings, plan_endpoints};
 #[cfg(test)]
 pub use tls::client_config;

@@ -33,6 +33,8 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// Certificates to trust besides the usual ones, PEM: authorities, or the server's own.
     pub ca: Vec<String>,
+    /// The same, trusted for every registry.
+    pub trusted: Vec<String>,
     /// Hosts (`host[:port]`) asked first, in order; the registry itself is the last resort. A mirror's
     /// own settings are looked up under its host.
     pub mirrors: Vec<String>,
@@ -42,6 +44,9 @@ pub struct RegistrySettings {
 
 /// Settings by host and port, as in names of images (`docker.io`, `10.0.2.2:5000`).
 pub type Registries = BTreeMap<String, RegistrySettings>;
+
+/// The key whose settings are those of every host without settings of its own: no host has this name.
+pub const OTHERS: &str = "";
 
 /// One place to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +69,13 @@ pub fn plan_endpoints(
     registries: &Registries,
     credentials: Option<&Credentials>,
 ) -> Vec<Endpoint> {
-    let settings = registries.get(reference.host()).cloned().unwrap_or_default();
+    let settings = settings_of(registries, reference.host());
     let mut endpoints: Vec<Endpoint> = settings
         .mirrors
         .iter()
         .filter_map(|mirror| {
             let (host, plain) = split_scheme(mirror);
-            let mut of_mirror = registries.get(host).cloned().unwrap_or_default();
+            let mut of_mirror = settings_of(registries, host);
             of_mirror.plain_http |= plain;
             endpoint(host, host, reference.repository(), &of_mirror)
         })
@@ -88,6 +93,12 @@ pub fn plan_endpoints(
     endpoints
 }
 
+/// What is set for a host, else what is set for all others.
+fn settings_of(registries: &Registries, host: &str) -> RegistrySettings {
+    let found = registries.get(host).or_else(|| registries.get(OTHERS));
+    found.cloned().unwrap_or_default()
+}
+
 fn split_scheme(mirror: &str) -> (&str, bool) {
     let mirror = mirror.trim_end_matches('/');
     match mirror.strip_prefix("http://") {
@@ -103,7 +114,7 @@ fn endpoint(host: &str, address: &str, repository: &str, settings: &RegistrySett
     Some(Endpoint {
         host: host.to_owned(),
         base,
-        ca: settings.ca.clone(),
+        ca: settings.ca.iter().chain(&settings.trusted).cloned().collect(),
         credentials: settings.credentials.clone(),
     })
 }
@@ -127,6 +138,23 @@ mod tests {
             .iter()
             .map(|e| e.base.to_string())
             .collect()
+    }
+
+    #[test]
+    fn an_authority_of_the_machine_is_trusted_for_every_registry() {
+        let trusting = |ca: &[&str]| RegistrySettings {
+            ca: ca.iter().map(|ca| (*ca).to_owned()).collect(),
+            trusted: vec!["A".to_owned()],
+            ..RegistrySettings::default()
+        };
+        let registries = Registries::from([
+            (OTHERS.to_owned(), trusting(&[])),
+            ("r.example".to_owned(), trusting(&["B"])),
+        ]);
+        for (name, expected) in [("r.example/a", vec!["B", "A"]), ("q.example/a", vec!["A"])] {
+            let endpoints = plan_endpoints(&name.parse().unwrap(), &registries, None);
+            assert_eq!(endpoints[0].ca, expected, "{name}");
+        }
     }
 
     #[test]
