@@ -220,6 +220,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_init::initrd::fuzz::superblock,
     },
     Target {
+        name: "tpm-answer",
+        run: keelson_init::fuzz::fuzz_tpm_answer,
+    },
+    Target {
         name: "uevent",
         run: keelson_init::fuzz::fuzz_uevent,
     },

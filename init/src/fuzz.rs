@@ -2,6 +2,7 @@
 
 use crate::accounts;
 use crate::system::{control, notify, uevent};
+use crate::tpm::command;
 use crate::unit;
 
 /// A unit file; what parses is also put into order.
@@ -32,4 +33,9 @@ pub fn fuzz_accounts(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = accounts::identity(&text, &text, "core", &["engine".to_owned()]);
     let _ = accounts::owner(&text, &text, "root:engine");
+}
+
+/// What a TPM answers.
+pub fn fuzz_tpm_answer(data: &[u8]) {
+    let _ = command::parse_event_answer(data);
 }

@@ -11,6 +11,7 @@ pub mod last_words;
 pub mod manager;
 pub mod modules;
 pub mod system;
+pub mod tpm;
 pub mod unit;
 
 pub use chain::chain;

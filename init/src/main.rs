@@ -1,8 +1,9 @@
-//! Chooses the role of this process: initramfs stage, system stage, exec helper, device loader or `modprobe`.
+//! Chooses the role of this process: initramfs stage, system stage, exec helper, device loader, measurement or
+//! `modprobe`.
 
 use std::process::ExitCode;
 
-use keelson_init::{exec, initrd, last_words, modules, system};
+use keelson_init::{exec, initrd, last_words, modules, system, tpm};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Some((role, rest)) if role == "system" => system::run(rest),
         Some((role, _)) if role == "exec" => exec::run(),
         Some((role, _)) if role == "devices" => system::devices::run(),
+        Some((role, rest)) if role == "measure" => tpm::phase::run(rest),
         _ => ExitCode::FAILURE,
     }
 }

@@ -60,6 +60,7 @@ const TABLE: &[Row] = &[
         false,
         true,
     ),
+    ("measure-ready", "root", Some(&[]), Seccomp::Service, false, true),
     (
         "netd",
         "net",

@@ -63,6 +63,7 @@ impl Machine {
             state: StateMount::ReadWrite,
             previous_failure: None,
             slots: None,
+            secure_boot: keelson_image_layout::SecureBoot::default(),
             milestones: Vec::new(),
         };
         Machine { directory, facts }

@@ -4,8 +4,10 @@
 
 /// The vendor of the boot loader's variables.
 pub const LOADER: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-/// Attributes before the value.
-const ATTRIBUTES: usize = 4;
+/// The vendor of the firmware's own (`EFI_GLOBAL_VARIABLE`).
+pub const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+/// Bytes of attributes before the value.
+pub const ATTRIBUTES: usize = 4;
 
 /// The text of a variable: attributes, then UTF-16, ended by a zero.
 #[must_use]

@@ -32,9 +32,28 @@ pub struct BootFacts {
     /// The slots as the record had them once this boot was counted, slot A first; absent if it cannot be read.
     #[serde(default)]
     pub slots: Option<[SlotFacts; 2]>,
+    /// Whether the firmware checked what it started.
+    #[serde(default)]
+    pub secure_boot: SecureBoot,
     /// Milestones in microseconds since the kernel started: name and time, in order.
     #[serde(default)]
     pub milestones: Vec<(String, u64)>,
+}
+
+/// What the firmware says of Secure Boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBoot {
+    /// It starts signed programs only.
+    On,
+    /// It starts anything.
+    Off,
+    /// It has no keys yet and takes those it is given first.
+    Setup,
+    /// It says nothing, or there are no variables to read.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// What is known of a slot.

@@ -17,7 +17,7 @@ pub mod users;
 pub mod verity;
 
 pub use boot_entry::{Counter, EntryName};
-pub use facts::{BootFacts, Disk, SlotFacts, StateMount};
+pub use facts::{BootFacts, Disk, SecureBoot, SlotFacts, StateMount};
 pub use partitions::Part;
 pub use release::Release;
 pub use slot::Slot;

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use keelson_image_layout::boot_entry::FRESH_TRIES;
-use keelson_image_layout::efi_variable::LOADER;
 pub use keelson_image_layout::efi_variable::text;
+use keelson_image_layout::efi_variable::{ATTRIBUTES, GLOBAL, LOADER};
 use keelson_image_layout::slot_state::boot::Choice;
-use keelson_image_layout::{EntryName, Slot};
+use keelson_image_layout::{EntryName, SecureBoot, Slot};
 use uuid::Uuid;
 
 /// What is known of the loader; nothing when the firmware keeps no variables.
@@ -65,6 +65,21 @@ impl Loader {
     }
 }
 
+/// Whether the firmware starts signed programs only.
+#[must_use]
+pub fn secure_boot(variables: &Path) -> SecureBoot {
+    let flag = |name: &str| {
+        let bytes = fs::read(variables.join(format!("{name}-{GLOBAL}"))).ok()?;
+        bytes.get(ATTRIBUTES).map(|value| *value == 1)
+    };
+    match (flag("SecureBoot"), flag("SetupMode")) {
+        (Some(true), _) => SecureBoot::On,
+        (Some(false), Some(true)) => SecureBoot::Setup,
+        (Some(false), _) => SecureBoot::Off,
+        (None, _) => SecureBoot::Unknown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -87,6 +102,26 @@ mod tests {
         let loader = Loader::read(directory.path());
         assert_eq!(loader.slot(), Some(Slot::A));
         assert_eq!(loader.partition, id.parse().ok());
+    }
+
+    #[test]
+    fn secure_boot_is_what_the_firmware_says() {
+        let table = [
+            (None, None, SecureBoot::Unknown),
+            (Some(1), Some(0), SecureBoot::On),
+            (Some(0), Some(1), SecureBoot::Setup),
+            (Some(0), Some(0), SecureBoot::Off),
+            (Some(0), None, SecureBoot::Off),
+        ];
+        for (secure, setup, expected) in table {
+            let directory = tempfile::tempdir().unwrap();
+            for (name, value) in [("SecureBoot", secure), ("SetupMode", setup)] {
+                if let Some(value) = value {
+                    fs::write(directory.path().join(format!("{name}-{GLOBAL}")), [6, 0, 0, 0, value]).unwrap();
+                }
+            }
+            assert_eq!(secure_boot(directory.path()), expected);
+        }
     }
 
     #[test]

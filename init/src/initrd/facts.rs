@@ -13,6 +13,7 @@ use super::search::System;
 use super::slot;
 use super::state::Opened;
 use super::trace::Failure;
+use super::{efi, mounts};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const FORMAT: u32 = 1;
@@ -47,6 +48,7 @@ pub fn gather(told: Told<'_>) -> BootFacts {
         state: told.opened.mount,
         previous_failure: told.failure.map(|failure| word(failure.trace.reason)),
         slots: slot::facts(&told.system.nodes),
+        secure_boot: efi::secure_boot(Path::new(mounts::EFI_VARIABLES)),
         milestones: Vec::new(),
     }
 }

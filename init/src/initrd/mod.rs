@@ -25,6 +25,7 @@ pub mod switch;
 pub mod trace;
 pub mod uevent;
 pub mod watchdog;
+pub mod words;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -45,6 +46,7 @@ use self::slot::Verdict;
 use self::trace::{Dump, Failure};
 use self::watchdog::Guard;
 use crate::kmsg;
+use crate::tpm::{self, Phase};
 
 /// How long a message stands on the console before the machine reboots.
 const READING_TIME: Duration = Duration::from_secs(3);
@@ -79,6 +81,8 @@ fn boot() -> Result<Infallible> {
     kmsg::install();
     log::info!("initramfs stage");
     times.reached("initramfs");
+    tpm::measure(Phase::EnterInitrd);
+    words::report();
 
     let release = read_release()?;
     let mut drivers = Drivers::load();
@@ -121,6 +125,7 @@ fn boot() -> Result<Infallible> {
     history::keep(&facts, before, failure.as_ref());
     facts::write(facts, times).context("write the boot's facts")?;
     drivers::answer_kernel_no_more();
+    tpm::measure(Phase::LeaveInitrd);
     guard.feed();
     Err(switch::switch(guard.hand_over())).context("start the system")
 }
@@ -135,6 +140,8 @@ fn read_loader() -> efi::Loader {
         log::info!(error:% = error; "no EFI variables");
     }
     let loader = efi::Loader::read(Path::new(mounts::EFI_VARIABLES));
+    let secure_boot = efi::secure_boot(Path::new(mounts::EFI_VARIABLES));
+    log::info!(state:? = secure_boot; "secure boot");
     log::info!(entry:? = loader.entry, counted:? = loader.counted, partition:? = loader.partition; "boot loader");
     loader
 }
