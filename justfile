@@ -11,7 +11,7 @@ os-build := programs / "os-build"
 default:
     @just --list --unsorted
 
-# Build the image, boot it in QEMU through UEFI and run a container on it (--once, --image REF, --port HOST:GUEST)
+# Build the image, boot it in QEMU through UEFI and run a container on it (--once, --secure, --image REF, --port HOST:GUEST)
 boot *args: image
     @'{{os-build}}' boot --disk '{{disk}}' "$@"
 

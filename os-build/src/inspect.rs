@@ -108,6 +108,28 @@ pub fn inspect(path: &Path) -> Result<Report> {
     })
 }
 
+/// The boot entries of a disk, or the file itself if it is one.
+///
+/// # Errors
+/// The file cannot be read, or is neither.
+pub fn entries(path: &Path) -> Result<Vec<Entry>> {
+    let disk = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut begin = [0; 2];
+    if disk.read_exact_at(&mut begin, 0).is_ok() && &begin == b"MZ" {
+        let name = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(vec![Entry { name, bytes }]);
+    }
+    let partitions = table::read(&disk).with_context(|| path.display().to_string())?;
+    let part = partitions.iter().find(|found| found.name == Part::Esp.label());
+    let part = part.with_context(|| format!("{} has no ESP", path.display()))?;
+    Ok(esp::entries(read_esp(&disk, part)?))
+}
+
 fn read_slot_state(disk: &File, part: &Found) -> Result<Option<(SlotState, usize)>> {
     let mut copies = [[0; COPY_BYTES]; 2];
     for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {

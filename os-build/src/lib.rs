@@ -16,6 +16,7 @@ pub mod image;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
+pub mod measure;
 pub mod oci;
 pub mod progress;
 pub mod qemu;

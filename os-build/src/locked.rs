@@ -1,14 +1,15 @@
 //! The commands of the locked boot chain: keys, enrolment, signatures.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use keelson_os_build::cache::Cache;
-use keelson_os_build::firmware;
 use keelson_os_build::progress::Progress;
 use keelson_os_build::secure_boot::{Key, Keys, disk, keys, ovmf, variables::Variable};
+use keelson_os_build::{firmware, inspect, measure};
 
 #[derive(Args)]
 pub struct KeysArguments {
@@ -48,6 +49,18 @@ pub struct SignArguments {
     /// Let the disk bring the keys to firmware in setup mode
     #[arg(long, value_name = "WHEN")]
     enrol: Option<When>,
+}
+
+#[derive(Args)]
+pub struct MeasureArguments {
+    /// Disk image, or a single boot entry
+    image: PathBuf,
+    /// How far the boot has come, for instance enter-initrd:leave-initrd; may be repeated [default: every phase]
+    #[arg(long = "phase", value_name = "PATH")]
+    phases: Vec<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// When the boot loader offers the keys to the firmware.
@@ -97,6 +110,54 @@ pub fn sign(arguments: &SignArguments) -> Result<()> {
     let signed = disk::sign(&arguments.image, &key, &arguments.out, enrol)?;
     step.done(&format!("{} in {}", signed.files.join(", "), arguments.out.display()));
     Ok(())
+}
+
+/// Text or JSON of the predicted values.
+pub fn measure(arguments: &MeasureArguments) -> Result<String> {
+    let phases = match arguments.phases.as_slice() {
+        [] => measure::paths(),
+        given => given.to_vec(),
+    };
+    let mut report = Vec::new();
+    for entry in inspect::entries(&arguments.image)? {
+        for phase in &phases {
+            let values = measure::predict(&entry.bytes, phase).with_context(|| entry.name.clone())?;
+            report.push(Prediction {
+                entry: entry.name.clone(),
+                phase: phase.clone(),
+                values,
+            });
+        }
+    }
+    if arguments.json {
+        return Ok(serde_json::to_string_pretty(&report)? + "\n");
+    }
+    Ok(report.iter().map(Prediction::to_string).collect())
+}
+
+/// Register 11 at one moment.
+#[derive(serde::Serialize)]
+struct Prediction {
+    entry: String,
+    phase: String,
+    #[serde(flatten)]
+    values: measure::Values,
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = if self.phase.is_empty() {
+            "before the initramfs"
+        } else {
+            &self.phase
+        };
+        writeln!(f, "{} {phase}", self.entry)?;
+        writeln!(
+            f,
+            "  11:sha256={}\n  11:sha384={}",
+            self.values.sha256, self.values.sha384
+        )
+    }
 }
 
 fn now() -> u64 {

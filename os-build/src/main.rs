@@ -48,6 +48,8 @@ enum Command {
     Enrol(locked::EnrolArguments),
     /// Sign boot loader and boot entries of a disk image, or one file
     Sign(locked::SignArguments),
+    /// Predict what a TPM measures of a boot entry and the boot that follows (register 11)
+    Measure(locked::MeasureArguments),
     /// Boot an image in QEMU, run a container on it and fetch its page
     Boot(BootArguments),
 }
@@ -106,6 +108,9 @@ struct BootArguments {
     /// `tcg`, or `auto` to use KVM if a guest starts with it
     #[arg(long, default_value = "tcg")]
     accel: Wish,
+    /// Lock the machine: Secure Boot with keys of your own, and a TPM
+    #[arg(long)]
+    secure: bool,
 }
 
 fn main() -> ExitCode {
@@ -125,6 +130,7 @@ fn run(command: Command) -> Result<()> {
         Command::Keys(arguments) => locked::keys(&arguments),
         Command::Enrol(arguments) => locked::enrol(&arguments),
         Command::Sign(arguments) => locked::sign(&arguments),
+        Command::Measure(arguments) => print(&locked::measure(&arguments)?),
         Command::Inspect { disk } => print(&inspect::inspect(&disk)?.to_string()),
         Command::Sbom { disk, source } => {
             let text = sbom::text(&sbom::describe(&disk, &source)?)?;
@@ -146,6 +152,7 @@ fn boot_machine(arguments: BootArguments) -> Result<()> {
         memory_mib: arguments.memory,
         cpus: arguments.cpus,
         accel: arguments.accel,
+        secure: arguments.secure,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(boot::run(&Cache::of_user()?, &request, Progress::to_stderr()))

@@ -84,6 +84,16 @@ pub fn assemble(parts: &Parts<'_>) -> Result<Vec<u8>, UkiError> {
     append(parts.stub, &stub, &sections)
 }
 
+/// An addon: systemd's `addonx64.efi.stub` with words for the command line. Under Secure Boot the stub takes signed ones
+/// only.
+///
+/// # Errors
+/// See [`UkiError`].
+pub fn addon(stub: &[u8], words: &str) -> Result<Vec<u8>, UkiError> {
+    let parsed = PeFile64::parse(stub).map_err(|source| UkiError::Pe { what: "stub", source })?;
+    append(stub, &parsed, &[Section::plain(b".cmdline", words.as_bytes())])
+}
+
 impl<'a> Section<'a> {
     const fn plain(name: &'static [u8], data: &'a [u8]) -> Section<'a> {
         Section {
@@ -201,17 +211,49 @@ fn overwrite(out: &mut [u8], at: usize, bytes: &[u8]) {
 /// Content of a section of a boot entry, without the filling to the next alignment where its size tells.
 #[must_use]
 pub fn section<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    loaded_section(entry, name).map(|(bytes, _)| bytes)
+}
+
+/// The same, and how many bytes the section has in memory: those behind its content are zeros.
+#[must_use]
+pub fn loaded_section<'a>(entry: &'a [u8], name: &str) -> Option<(&'a [u8], usize)> {
     let file = PeFile64::parse(entry).ok()?;
     let header = file
         .section_table()
         .iter()
         .find(|header| header.raw_name() == name.as_bytes())?;
-    let (offset, size) = (
+    let offset = header.pointer_to_raw_data.get(LE) as usize;
+    let memory = header.virtual_size.get(LE) as usize;
+    let size = memory.min(header.size_of_raw_data.get(LE) as usize);
+    Some((entry.get(offset..offset.checked_add(size)?)?, memory))
+}
+
+/// The entry with another command line of at most the old one's room in the file; for diagnosis and tests, since its
+/// signature no longer holds.
+#[must_use]
+pub fn with_command_line(entry: &[u8], text: &str) -> Option<Vec<u8>> {
+    let file = PeFile64::parse(entry).ok()?;
+    let (index, header) = file
+        .section_table()
+        .iter()
+        .enumerate()
+        .find(|(_, header)| header.raw_name() == b".cmdline")?;
+    let (offset, room) = (
         header.pointer_to_raw_data.get(LE) as usize,
         header.size_of_raw_data.get(LE) as usize,
     );
-    let size = size.min(header.virtual_size.get(LE) as usize);
-    entry.get(offset..offset.checked_add(size)?)
+    let mut content = text.as_bytes().to_vec();
+    let mut header = *header;
+    header.virtual_size = field(content.len()).ok()?;
+    content.resize(room.max(content.len()), 0);
+    let at = section_table_offset(&file) + index * IMAGE_SIZEOF_SECTION_HEADER;
+    let mut out = entry.to_vec();
+    if content.len() > room {
+        return None;
+    }
+    overwrite(&mut out, offset, &content);
+    overwrite(&mut out, at, pod::bytes_of(&header));
+    Some(out)
 }
 
 /// Name and content of every section of a boot entry; nothing if it is no PE file.
@@ -312,6 +354,16 @@ pub(crate) mod tests {
         let entry = include_bytes!("../../fuzz/seeds/boot-entry/small");
         assert_eq!(section(entry, ".uname"), Some(&b"6.12"[..]));
         assert_eq!(section(entry, ".initrd"), None);
+    }
+
+    #[test]
+    fn another_command_line_takes_the_place_of_the_old() {
+        let (stub, kernel) = (pe(b"stub"), pe(&[7; 9000]));
+        let entry = assemble(&parts(&stub, &kernel, b"initrd", "")).unwrap();
+        let other = with_command_line(&entry, "debug").unwrap();
+        assert_eq!(section(&other, ".cmdline"), Some(&b"debug"[..]));
+        assert_eq!(section(&other, ".uname"), Some(&b"6.12"[..]));
+        assert_eq!(with_command_line(&entry, &"x".repeat(5000)), None);
     }
 
     #[test]

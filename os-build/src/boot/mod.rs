@@ -4,6 +4,7 @@
 mod document;
 mod fetch;
 mod interrupt;
+mod lock;
 mod nocloud;
 mod options;
 
@@ -30,6 +31,7 @@ pub use nocloud::volume;
 pub use options::{Port, PortError};
 
 use fetch::Page;
+use lock::Lock;
 
 /// What the system prints when it is up, and when it knows that it will not be.
 const UP: &str = "keelson: boot-complete slot=";
@@ -66,6 +68,8 @@ pub struct Request {
     pub cpus: u8,
     /// How instructions are run.
     pub accel: Wish,
+    /// With Secure Boot, keys of this user's and a TPM.
+    pub secure: bool,
 }
 
 /// Runs the machine until it ends, Ctrl-C, or with `once` until the page was seen.
@@ -120,7 +124,19 @@ async fn steps(
         None => serve_demo(cache, progress, folder).await?,
     };
     interrupt.check()?;
-    let mut machine = start(cache, request, progress, folder, &image, registry.as_ref())?;
+    let lock = request
+        .secure
+        .then(|| Lock::new(cache, &request.disk, folder, progress))
+        .transpose()?;
+    let mut machine = start(
+        cache,
+        request,
+        progress,
+        folder,
+        &image,
+        registry.as_ref(),
+        lock.as_ref(),
+    )?;
     let outcome = use_machine(&machine, request, progress, interrupt).await;
     let off = power_off(&mut machine, progress);
     outcome?;
@@ -155,6 +171,7 @@ fn start(
     folder: &Path,
     image: &str,
     registry: Option<&Registry>,
+    lock: Option<&Lock>,
 ) -> Result<Machine> {
     let step = progress.step("machine");
     let firmware = firmware(cache).context("firmware")?;
@@ -163,7 +180,8 @@ fn start(
         folder.join("vars.fd"),
         folder.join("cidata.img"),
     );
-    copy_holes(&request.disk, &disk, DISK_BYTES).with_context(|| format!("cannot copy {}", request.disk.display()))?;
+    let source = lock.map_or(&request.disk, Lock::disk);
+    copy_holes(source, &disk, DISK_BYTES).with_context(|| format!("cannot copy {}", source.display()))?;
     std::fs::copy(&firmware.variables, &variables).context("cannot copy the firmware's variables")?;
     let container = Container {
         image: image.to_owned(),
@@ -181,6 +199,9 @@ fn start(
     spec.forwards = Some(request.ports.iter().map(Port::forward).collect());
     spec.accel = request.accel.resolve();
     spec.stop_on_reboot = false;
+    if let Some(lock) = lock {
+        lock.fit(&mut spec);
+    }
     let tee = (!request.once).then(|| Box::new(std::io::stdout()) as Tee);
     let machine = Machine::start(&spec, folder, tee)?;
     step.done(&format!(

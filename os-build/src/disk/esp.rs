@@ -3,12 +3,15 @@
 //! `EFI/Linux` holds the slots' entries and nothing else, and all their directory records lie in one sector: then a
 //! rename cut short by a power failure shows either the old or the new name (`docs/formats/disk.md`).
 
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
 use fatfs::{Dir, FileSystem, FsOptions, ReadWriteSeek};
+use rustix::fs::{FallocateFlags, fallocate};
 use thiserror::Error;
 
 use super::fat::{self, FatError, Volume};
+use super::region::Region;
 
 /// Folder of the boot entries.
 pub const ENTRIES: &str = "EFI/Linux";
@@ -132,6 +135,23 @@ pub fn read<D: Read + Write + Seek>(device: D) -> Result<Contents, EspError> {
     };
     read_folder(&volume.root_dir(), "", &mut contents, DEPTH)?;
     Ok(contents)
+}
+
+/// Changes the files of the partition at `start..start + len` of a disk, which is written anew.
+///
+/// # Errors
+/// See [`EspError`]; `change` may fail with errors of its own kind.
+pub fn change<T, E: From<EspError>>(
+    disk: &File,
+    (start, len): (u64, u64),
+    change: impl FnOnce(&mut Contents) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut contents = read(Region::new(disk, start, len))?;
+    let changed = change(&mut contents)?;
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(disk, hole, start, len).map_err(|errno| EspError::Read(errno.into()))?;
+    write_volume(&mut Region::new(disk, start, len), len, &contents)?;
+    Ok(changed)
 }
 
 fn read_folder<D: ReadWriteSeek>(

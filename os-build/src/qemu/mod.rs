@@ -9,8 +9,10 @@ pub mod console;
 pub mod machine;
 pub mod monitor;
 mod terminal;
+pub mod tpm;
 
 pub use accel::Accel;
 pub use arguments::{Disk, Forward, MachineSpec, Protocol};
 pub use console::Console;
 pub use machine::{Machine, MachineError};
+pub use tpm::Tpm;

@@ -1,21 +1,20 @@
 //! Signing what firmware starts from a disk image: the boot loader and both slots' entries.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS};
 use keelson_image_layout::{Part, Slot, SlotState};
-use rustix::fs::{FallocateFlags, fallocate};
 
 use super::authenticode;
 use super::keys::Key;
 use super::variables::Variable;
 use crate::digest::sha256;
 use crate::disk::esp::{self, Held, LOADER, LOADER_CONF};
-use crate::disk::region::{Region, copy_holes};
+use crate::disk::region::copy_holes;
 use crate::disk::table::{self, Found};
 
 /// Whether the loader offers the firmware the keys (`secure-boot-enroll` of loader.conf(5)).
@@ -92,16 +91,13 @@ fn sign_copy(from: &Path, key: &Key, part: &Path, enrol: Option<(Enrol, &Path)>)
         found.with_context(|| format!("{} has no partition {:?}", from.display(), part.label()))
     };
     let (esp_part, state_part) = (place(Part::Esp)?, place(Part::SlotState)?);
-    let mut volume = esp::read(Region::new(&disk, esp_part.start, esp_part.len))?;
-    let signed = sign_volume(&mut volume.files, key)?;
-    if let Some((enrol, keys)) = enrol {
-        offer_keys(&mut volume.files, enrol, keys)?;
-    }
-    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    fallocate(&disk, hole, esp_part.start, esp_part.len).context("cannot empty the ESP")?;
-    let mut device = Region::new(&disk, esp_part.start, esp_part.len);
-    device.seek(SeekFrom::Start(0))?;
-    esp::write_volume(&mut device, esp_part.len, &volume)?;
+    let signed = esp::change(&disk, (esp_part.start, esp_part.len), |contents| -> Result<_> {
+        let signed = sign_volume(&mut contents.files, key)?;
+        if let Some((enrol, keys)) = enrol {
+            offer_keys(&mut contents.files, enrol, keys)?;
+        }
+        Ok(signed)
+    })?;
     update_record(&disk, state_part, &signed)?;
     disk.sync_all()
         .with_context(|| format!("cannot write {}", part.display()))?;
