@@ -11,6 +11,7 @@ use keelson_erofs::{Reader, Window};
 use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS, Current};
 use keelson_image_layout::verity::BLOCK;
 use keelson_image_layout::{EntryName, Part, Slot, SlotState};
+use keelson_os_build::disk::esp::{self, Contents, Held};
 use rustix::fs::SeekFrom;
 
 /// A raw disk image that belongs to one machine.
@@ -105,6 +106,37 @@ impl DiskFile {
             .position(|found| found == block)
             .context("the block is not found")?;
         self.flip_bit(start + (index * BLOCK) as u64 + BLOCK as u64 / 2)
+    }
+
+    /// Changes the files of the ESP, which is written anew.
+    ///
+    /// # Errors
+    /// The ESP cannot be read or written, or the change fails.
+    pub fn change_esp<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T>) -> Result<T> {
+        let disk = File::options().read(true).write(true).open(&self.0)?;
+        let place = (Part::Esp.start(), Part::Esp.size().unwrap_or_default());
+        esp::change(&disk, place, change)
+    }
+
+    /// Changes the boot entries of a slot.
+    ///
+    /// # Errors
+    /// There is none, or the change fails.
+    pub fn change_entry(&self, slot: Slot, change: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
+        self.change_esp(|contents| {
+            let of_slot = |file: &&mut Held| {
+                let name = file.path.strip_prefix("EFI/Linux/");
+                name.and_then(|name| EntryName::parse(name).ok())
+                    .is_some_and(|name| name.slot == slot)
+            };
+            let entry = contents
+                .files
+                .iter_mut()
+                .find(of_slot)
+                .context("the slot has no entry")?;
+            entry.bytes = change(&entry.bytes)?;
+            Ok(())
+        })
     }
 
     /// The slot-state record in force.

@@ -85,7 +85,6 @@ impl Lab {
         }
         let mut spec = MachineSpec::new(&self.environment.firmware_code, &vars, Disk::system(disk.path()));
         spec.accel = self.environment.accel;
-        spec.kernel_words = vec!["no_timer_check".into()];
         change(&mut spec);
         let machine = Machine::start(&spec, &directory, None)?;
         Ok(Guest { machine })

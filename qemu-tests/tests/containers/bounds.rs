@@ -8,7 +8,7 @@ use keelson_qemu_tests::fetch::until;
 use keelson_qemu_tests::registry::Images;
 use keelson_qemu_tests::{Environment, Lab, journal};
 
-use crate::machine::{Provisioned, boot_disk};
+use keelson_qemu_tests::provisioned::{Provisioned, boot_disk};
 
 /// How long the disk hog may take to be stopped.
 const FILLED: Duration = Duration::from_secs(180);
@@ -102,7 +102,7 @@ fn stays_responsive(machine: &Provisioned) -> Result<()> {
 
 fn document(images: &Images) -> String {
     [
-        images.probe_section("probe", &["serve", "80"], crate::machine::AS_HOST),
+        images.probe_section("probe", &["serve", "80"], keelson_qemu_tests::provisioned::AS_HOST),
         images.probe_section("bomb", &["fork-bomb"], "limits = { pids = 100, memory = \"64M\" }"),
         images.probe_section("hog", &["memory-hog"], "limits = { memory = \"64M\" }"),
         images.probe_section("filler", &["disk-hog", "/filled"], ""),

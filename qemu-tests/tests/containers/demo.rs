@@ -5,7 +5,7 @@ use keelson_qemu_tests::fetch::get_within;
 use keelson_qemu_tests::registry::Images;
 use keelson_qemu_tests::{Environment, Lab};
 
-use crate::machine::{FIRST_ANSWER, boot};
+use keelson_qemu_tests::provisioned::{FIRST_ANSWER, boot};
 
 pub fn answers(environment: &Environment) -> Result<()> {
     serves(environment, "demo", 1024)

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use keelson_qemu_tests::fetch::until;
 use keelson_qemu_tests::{Environment, Lab};
 
-use crate::machine::{AS_HOST, Provisioned, with_probe};
+use keelson_qemu_tests::provisioned::{AS_HOST, Provisioned, with_probe};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,6 @@ use keelson_qemu_tests::{Case, case};
 mod bounds;
 mod demo;
 mod inside;
-mod machine;
 mod posture;
 
 static CASES: &[Case] = &[

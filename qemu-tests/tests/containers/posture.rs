@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use keelson_qemu_tests::segment::Segment;
 use keelson_qemu_tests::{Environment, Lab};
 
-use crate::machine::{AS_HOST, with_probe};
+use keelson_qemu_tests::provisioned::{AS_HOST, with_probe};
 
 /// A program of the system as it runs: unit, user, effective capabilities, no_new_privs, whether it has a filter.
 struct Row {

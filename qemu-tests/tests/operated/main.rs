@@ -3,6 +3,7 @@
 
 mod bill;
 mod cloud_config;
+mod locked;
 mod metal;
 
 use std::process::ExitCode;
@@ -20,6 +21,23 @@ static CASES: &[Case] = &[
         "the_native_format_says_what_a_cloud_config_can",
         cloud_config::the_native_format_says_the_same,
     ),
+    Case::short(
+        "a_signed_image_comes_up_locked_and_measured_as_predicted",
+        locked::signed_and_measured,
+    ),
+    Case::full("a_changed_command_line_boots_the_other_slot", locked::changed_entry),
+    Case::full("a_locked_machine_says_inside_that_it_is", locked::seen_from_inside),
+    Case::full(
+        "changed_kernel_and_initramfs_are_refused",
+        locked::nothing_left_to_start,
+    ),
+    Case::full("an_unsigned_image_is_refused", locked::unsigned),
+    Case::full(
+        "added_words_credentials_and_addons_change_nothing",
+        locked::added_things,
+    ),
+    Case::full("a_hung_pid_1_is_reset_by_the_watchdog_and_told", locked::hang),
+    Case::full("a_panic_reboots_and_is_told", locked::panic),
     Case::full("metal_comes_up_on_nvme_and_usb", metal::other_devices),
 ];
 

@@ -59,11 +59,19 @@ pub fn zombies() -> io::Result<String> {
 }
 
 /// Tries to write a file; says how that went.
-pub fn write(path: &str) -> io::Result<String> {
-    Ok(match fs::write(path, b"probe\n") {
+pub fn write(path: &str, text: &[u8]) -> io::Result<String> {
+    Ok(match fs::write(path, text) {
         Ok(()) => "written\n".into(),
         Err(error) => format!("refused: {error}\n"),
     })
+}
+
+/// Writes a text: `PATH=TEXT`.
+pub fn put(argument: &str) -> io::Result<String> {
+    let (path, text) = argument
+        .split_once('=')
+        .ok_or_else(|| io::Error::other("PATH=TEXT is expected"))?;
+    write(path, text.as_bytes())
 }
 
 /// How full the file system of a path is, in percent of its blocks.

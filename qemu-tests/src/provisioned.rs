@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use keelson_os_build::qemu::{Disk, Forward, MachineSpec, Protocol};
-use keelson_qemu_tests::fetch::{free_port, get, get_within};
-use keelson_qemu_tests::registry::{Images, seed};
-use keelson_qemu_tests::{DiskFile, Guest, Lab};
+
+use crate::disk::DiskFile;
+use crate::fetch::{free_port, get, get_within};
+use crate::guest::{Guest, Lab};
+use crate::registry::{Images, seed};
 
 /// How long a container may take from boot to its first answer, pull included, on a busy machine.
 pub const FIRST_ANSWER: Duration = Duration::from_secs(180);
@@ -14,6 +16,7 @@ pub const FIRST_ANSWER: Duration = Duration::from_secs(180);
 pub const AS_HOST: &str = "privileged = true\nnamespaces = { pid = \"host\" }\nports = [\"80:80\"]";
 
 /// A running machine whose port 80 is forwarded.
+#[derive(Debug)]
 pub struct Provisioned {
     /// The machine.
     pub guest: Guest,
@@ -25,6 +28,9 @@ pub struct Provisioned {
 }
 
 /// Boots a machine with a document made for the registry's images.
+///
+/// # Errors
+/// The machine does not start or does not come up.
 pub fn boot(
     lab: &Lab,
     images: Images,
@@ -37,6 +43,9 @@ pub fn boot(
 }
 
 /// Boots a disk with a document made for the registry's images.
+///
+/// # Errors
+/// The machine does not start or does not come up.
 pub fn boot_disk(
     lab: &Lab,
     disk: DiskFile,
@@ -68,27 +77,51 @@ pub fn boot_disk(
 }
 
 /// Boots a machine with one probe and waits until it answers.
+///
+/// # Errors
+/// It does not come up, or the probe does not answer.
 pub fn with_probe(lab: &Lab, more: &str) -> Result<Provisioned> {
+    with_probe_on(lab, lab.disk("system")?, more, |_| ())
+}
+
+/// The same on a disk of the case's, with a changed machine.
+///
+/// # Errors
+/// It does not come up, or the probe does not answer.
+pub fn with_probe_on(
+    lab: &Lab,
+    disk: DiskFile,
+    more: &str,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<Provisioned> {
     let images = Images::with_probe(lab.directory())?;
     let document = |images: &Images| images.probe_section("probe", &["serve", "80"], more);
-    let machine = boot(lab, images, document, |_| ())?;
+    disk.enlarge(6 << 30)?;
+    let machine = boot_disk(lab, disk, images, document, change)?;
     machine.first_answer()?;
     Ok(machine)
 }
 
 impl Provisioned {
     /// Waits for the first answer.
+    ///
+    /// # Errors
+    /// It does not come in time.
     pub fn first_answer(&self) -> Result<()> {
         let outcome = get_within(self.port, "/ok", FIRST_ANSWER).map(drop);
         outcome.with_context(|| format!("console:\n{}", self.guest.machine.tail()))
     }
 
     /// Asks the probe.
+    ///
+    /// # Errors
+    /// It does not answer, or answers with a failure.
     pub fn ask(&self, target: &str) -> Result<String> {
         get(self.port, target)
     }
 
     /// The forwarded port on the host.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
