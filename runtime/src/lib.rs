@@ -19,6 +19,7 @@ pub mod launch;
 pub mod logs;
 pub mod net;
 pub mod options;
+pub mod procfs;
 pub mod registries;
 pub mod shim;
 mod space;

@@ -111,6 +111,13 @@ fn privileged_published_ports_answer_and_nothing_else_does() {
     let answer = wait_for("the page", || get("127.0.0.1:8080"));
     assert!(answer.starts_with("hello"), "{answer}");
     assert!(get("127.0.0.1:8081").is_some());
+    wait_for("localhost of IPv6", || get("[::1]:8080"));
+    let bound = std::net::TcpListener::bind("0.0.0.0:8080").unwrap_err();
+    assert_eq!(
+        bound.kind(),
+        std::io::ErrorKind::AddrInUse,
+        "others see the port in use"
+    );
     assert!(get("172.30.0.1:8080").is_some(), "on an address of the host");
     assert!(get("172.30.0.1:8081").is_none(), "only on loopback");
     assert!(get("172.30.0.2:80").is_some(), "the host itself reaches the container");
@@ -125,6 +132,7 @@ fn privileged_published_ports_answer_and_nothing_else_does() {
 
     machine.kill_and_start();
     assert!(get("127.0.0.1:8080").is_some(), "ports survive the daemon");
+    wait_for("[::1] after the daemon's death", || get("[::1]:8080"));
     machine.docker_ok(&["stop", "-t", "1", "web"]);
     assert!(get("127.0.0.1:8080").is_none());
     machine.docker_ok(&["start", "web"]);
@@ -161,6 +169,103 @@ fn privileged_a_container_outlives_its_shim() {
     machine.docker_ok(&["rm", "-f", "web"]);
     let left = machine.path("run/oci").join(&id);
     assert!(!left.exists(), "{}", left.display());
+}
+
+#[test]
+fn privileged_a_port_of_the_host_is_not_taken_over() {
+    let machine = machine();
+    let listener = std::net::TcpListener::bind("127.0.0.1:8090").unwrap();
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "-p",
+        "8090:80",
+        &machine.image(),
+        "serve",
+        "80",
+        "x",
+    ];
+    let refused = machine.docker_fails(&run);
+    assert!(refused.contains("address already in use"), "{refused}");
+    drop(listener);
+    machine.docker_ok(&["start", "web"]);
+    machine.docker_ok(&["restart", "-t", "0", "web"]);
+    assert_eq!(machine.docker_ok(&["port", "web", "80"]), "0.0.0.0:8090\n[::]:8090");
+}
+
+#[test]
+fn privileged_init_limits_pauses_and_figures() {
+    let machine = machine();
+    let image = machine.image();
+    let shown = machine.output(&["--init"], &["show"]);
+    assert!(shown.lines().any(|line| line == "pid 2"), "{shown}");
+    let missing = machine.docker(&["run", "--rm", "--init", "--entrypoint", "/no", &image]);
+    assert_eq!(missing.status.code(), Some(127));
+    machine.docker_ok(&["run", "-d", "--init", "--name", "base", &image, "run"]);
+    let top = machine.docker_ok(&["top", "base"]);
+    let columns: Vec<&str> = top.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(columns, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+    assert!(
+        top.contains("docker-init -- /bin/probe run") && top.lines().count() == 3,
+        "{top}"
+    );
+    let names = machine.docker_ok(&["top", "base", "-o", "pid,args"]);
+    assert!(names.starts_with("PID") && names.contains("/bin/probe run"), "{names}");
+
+    machine.docker_ok(&["pause", "base"]);
+    assert_eq!(
+        machine.inspect("base", "{{.State.Status}} {{.State.Paused}}"),
+        "paused true"
+    );
+    let again = machine.docker_fails(&["pause", "base"]);
+    assert!(again.contains("already paused"), "{again}");
+    let exec = machine.docker_fails(&["exec", "base", "/bin/probe", "show"]);
+    assert!(exec.contains("is paused, unpause the container before exec"), "{exec}");
+    machine.docker_ok(&["unpause", "base"]);
+    machine.docker_ok(&["pause", "base"]);
+
+    let figures = machine.docker_ok(&[
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.Name}} {{.CPUPerc}} {{.PIDs}}",
+        "base",
+    ]);
+    assert!(figures.starts_with("base ") && figures.contains('%'), "{figures}");
+    machine.docker_ok(&["update", "--restart", "unless-stopped", "base"]);
+    assert_eq!(
+        machine.inspect("base", "{{.HostConfig.RestartPolicy.Name}}"),
+        "unless-stopped"
+    );
+    machine.docker_ok(&["stop", "-t", "5", "base"]);
+    assert_eq!(
+        machine.inspect("base", "{{.State.Status}} {{.State.ExitCode}}"),
+        "exited 0"
+    );
+}
+
+#[test]
+fn privileged_an_update_of_the_shim_stops_no_container() {
+    let machine = machine();
+    let image = machine.image();
+    machine.docker_ok(&["run", "-d", "-i", "--name", "base", &image, "cat"]);
+    let pid = machine.inspect("base", "{{.State.Pid}}");
+    let client = machine.docker_spawn(&["wait", "base"]);
+    let program = machine.path("newer-shim");
+    std::fs::copy(support::program("keelson-shim"), &program).unwrap();
+    machine.use_shim(&program);
+    machine.kill_and_start();
+    let id = machine.inspect("base", "{{.Id}}");
+    let procs = std::fs::read_to_string(format!("/sys/fs/cgroup/containers/{id}/shim/cgroup.procs")).unwrap();
+    let exe = std::fs::read_link(format!("/proc/{}/exe", procs.trim())).unwrap();
+    assert_eq!(exe, program);
+    assert_eq!(machine.inspect("base", "{{.State.Pid}}"), pid);
+    drop(client);
+    machine.docker_ok(&["kill", "-s", "TERM", "base"]);
+    machine.docker_ok(&["kill", "base"]);
+    assert_eq!(machine.docker_ok(&["wait", "base"]), "137");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod dm;
 pub mod entropy;
 pub mod exec_attributes;
 pub mod ext4;
+pub mod handover;
 pub mod mount_attr;
 pub mod netlink;
 pub mod packet;

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 
-use rustix::fs::MemfdFlags;
-use rustix::io::FdFlags;
+use keelson_sys::handover;
 use serde::{Deserialize, Serialize};
 
 use super::control::Kept;
@@ -38,10 +37,7 @@ impl Handover {
     /// # Errors
     /// What the kernel says; nothing has changed for this copy then.
     pub fn write(&self) -> io::Result<File> {
-        let mut file = File::from(rustix::fs::memfd_create("keelson-init", MemfdFlags::empty())?);
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.rewind()?;
-        Ok(file)
+        handover::write("keelson-init", &serde_json::to_vec(self)?)
     }
 
     /// Reads what the copy before this one left.
@@ -51,18 +47,4 @@ impl Handover {
     pub fn read(memfd: OwnedFd) -> io::Result<Self> {
         serde_json::from_reader(File::from(memfd)).map_err(io::Error::other)
     }
-}
-
-/// Lets a descriptor stay open over `execve` for the new copy.
-///
-/// # Errors
-/// What the kernel says.
-pub fn leave_open(descriptor: &OwnedFd) -> io::Result<i32> {
-    rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
-    Ok(descriptor.as_raw_fd())
-}
-
-/// Takes that back if there is no new copy after all.
-pub fn close_on_exec(descriptor: &OwnedFd) {
-    let _ = rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC);
 }

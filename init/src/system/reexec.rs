@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use keelson_image_layout::paths;
+use keelson_sys::handover::{close_on_exec, leave_open};
 use keelson_sys::spawn::take_left_open;
 use keelson_sys::watchdog;
 use nix::sys::signalfd::SignalFd;
@@ -15,7 +16,7 @@ use nix::sys::signalfd::SignalFd;
 use super::cgroup::Groups;
 use super::console::Console;
 use super::control::Control;
-use super::handover::{Handover, close_on_exec, leave_open};
+use super::handover::Handover;
 use super::hardware::Hardware;
 use super::options::Options;
 use super::perform::describe;

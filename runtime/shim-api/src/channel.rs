@@ -82,6 +82,18 @@ impl<S: AsFd> Channel<S> {
         }
     }
 
+    /// Goes on where another copy of the program stopped, with the bytes it had read ([`Channel::unread`]).
+    pub fn resume(socket: S, unread: &[u8]) -> Self {
+        let mut channel = Self::new(socket);
+        channel.decoder.push(unread);
+        channel
+    }
+
+    /// Bytes that were read and not taken out.
+    pub fn unread(&self) -> &[u8] {
+        self.decoder.held()
+    }
+
     /// The socket.
     pub fn socket(&self) -> &S {
         &self.socket

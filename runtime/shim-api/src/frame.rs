@@ -53,6 +53,11 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What has come and was not taken out.
+    pub fn held(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether bytes of an unfinished frame are held.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -6,6 +6,7 @@ use crate::exit::ExitRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Name in the first frame of either side.
 pub const PROTOCOL: &str = "keelson-shim";
@@ -108,6 +109,12 @@ pub enum RequestBody {
     Pause,
     /// Thaws them.
     Resume,
+    /// Becomes a new copy of itself, from this program: an update of the userland need not stop a container. The new copy
+    /// answers `Done`; connections, streams and waiting requests go on. Only after `Start`.
+    Reexec {
+        /// Absolute path.
+        program: PathBuf,
+    },
     /// From now on this connection gets [`Notice`] packets.
     Subscribe,
     /// Removes the stopped container (cgroup, state, poststop hooks) and ends the shim after the outcome is sent.

@@ -1,6 +1,10 @@
 //! One connection of an engine.
 
 use keelson_shim_api::{Channel, ChannelError, Hello, Notice, Outcome, Packet, Request};
+use keelson_sys::handover::leave_open;
+use keelson_sys::spawn::take_left_open;
+use serde::{Deserialize, Serialize};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -28,7 +32,39 @@ pub enum Received {
     Closed,
 }
 
+/// One as it is left to a new copy.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptClient {
+    id: u64,
+    socket: i32,
+    unread: Vec<u8>,
+    is_greeted: bool,
+    is_subscribed: bool,
+}
+
 impl Client {
+    /// Leaves it to a new copy. Nothing may be unsent.
+    pub fn keep(&self) -> io::Result<KeptClient> {
+        Ok(KeptClient {
+            id: self.id,
+            socket: leave_open(self.channel.socket())?,
+            unread: self.channel.unread().to_vec(),
+            is_greeted: self.is_greeted,
+            is_subscribed: self.is_subscribed,
+        })
+    }
+
+    /// Takes it up; `None` if it was not left.
+    pub fn resume(kept: KeptClient) -> Option<Self> {
+        let socket = UnixStream::from(take_left_open(kept.socket)?);
+        Some(Self {
+            id: kept.id,
+            channel: Channel::resume(socket, &kept.unread),
+            is_greeted: kept.is_greeted,
+            is_subscribed: kept.is_subscribed,
+        })
+    }
+
     /// Greets a new connection; `None` if it is gone already.
     pub fn greet(id: u64, socket: UnixStream) -> Option<Self> {
         socket.set_nonblocking(true).ok()?;

@@ -38,6 +38,18 @@ impl Journal {
         })
     }
 
+    /// Lines that wait, and how many were dropped: for a new copy.
+    pub fn keep(&self) -> (Vec<Vec<u8>>, u64) {
+        (self.waiting.iter().cloned().collect(), self.dropped)
+    }
+
+    /// Takes up what waited in another copy.
+    pub fn resume(&mut self, (waiting, dropped): (Vec<Vec<u8>>, u64)) {
+        waiting.into_iter().for_each(|datagram| self.push(datagram));
+        self.dropped = self.dropped.saturating_add(dropped);
+        self.flush();
+    }
+
     /// Sends a line, or keeps it, or counts it.
     pub fn send(&mut self, piece: Piece<'_>, stream: LogStream, time: u64) {
         let datagram = format_datagram(&self.fields, piece, stream, time);

@@ -1,8 +1,6 @@
 //! From the command line to a created container and a served socket.
 
 use crate::attach::{Held, held, terminal};
-use crate::journal::Journal;
-use crate::log_file::LogFile;
 use crate::oom::OomWatch;
 use crate::process::Process;
 use crate::server::Server;
@@ -52,6 +50,11 @@ fn stand_alone(config: &ShimConfig) -> anyhow::Result<SignalFd> {
         fs::create_dir_all(cgroup).with_context(|| format!("cannot create {}", cgroup.display()))?;
         fs::write(&procs, "0").with_context(|| format!("cannot write {}", procs.display()))?;
     }
+    hold_signals()
+}
+
+/// Signals come through a descriptor from now on.
+pub fn hold_signals() -> anyhow::Result<SignalFd> {
     let mut signals = SigSet::empty();
     // The engine's stopping and the terminal's hanging up are not ours; SIGTERM at shutdown reaches the container itself.
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -115,10 +118,7 @@ fn serve(config: ShimConfig, signals: SignalFd, created: Created, process: Proce
     });
     let (listener, container) = listening.inspect_err(|_| forget(&config))?;
     let oom = OomWatch::new(container.group());
-    let logs = Logs {
-        journal: Journal::new(&config),
-        file: LogFile::open(&config.log),
-    };
+    let logs = Logs::new(&config);
     Ok(Server::new(
         config, listener, signals, container, created, process, oom, logs,
     ))

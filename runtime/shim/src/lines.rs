@@ -19,6 +19,16 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Goes on with the beginning of a line.
+    pub fn resume(held: Vec<u8>) -> Self {
+        Self { held }
+    }
+
+    /// The beginning of a line.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
     /// Takes bytes and gives out what they complete, in order.
     pub fn push(&mut self, mut bytes: &[u8], mut give: impl FnMut(Piece<'_>)) {
         while !bytes.is_empty() {

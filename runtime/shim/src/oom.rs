@@ -29,6 +29,19 @@ impl OomWatch {
         watch
     }
 
+    /// Goes on counting where another copy stopped.
+    pub fn resume(group: Group, seen: u64, happened: bool) -> Self {
+        let mut watch = Self::new(group);
+        watch.seen = seen;
+        watch.happened = happened;
+        watch
+    }
+
+    /// Kills seen so far.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// The file to poll for priority events.
     pub fn file(&self) -> Option<&File> {
         self.events.as_ref()

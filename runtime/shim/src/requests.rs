@@ -48,6 +48,7 @@ impl Server {
                 .container()
                 .and_then(|it| it.resume().map_err(|e| failure(&e)))
                 .and_then(|()| done()),
+            RequestBody::Reexec { program } => Err(self.reexec(Waiter { client, request }, &program)),
             RequestBody::Delete { force } => self.delete(force).and_then(|()| done()),
         };
         Some(answer.unwrap_or_else(|failure| (Outcome::Failed { failure }, Vec::new())))

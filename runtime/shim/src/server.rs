@@ -36,8 +36,8 @@ enum Token {
 #[derive(Debug)]
 pub struct Server {
     pub(crate) config: ShimConfig,
-    listener: UnixListener,
-    signals: SignalFd,
+    pub(crate) listener: UnixListener,
+    pub(crate) signals: SignalFd,
     /// `None` once it is deleted.
     pub(crate) container: Option<Container>,
     /// `None` once it is started.
@@ -45,10 +45,10 @@ pub struct Server {
     /// The first process, then execs.
     pub(crate) processes: Vec<Process>,
     pub(crate) oom: OomWatch,
-    logs: Logs,
-    clients: Vec<Client>,
-    next_client: u64,
-    buffer: Vec<u8>,
+    pub(crate) logs: Logs,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) next_client: u64,
+    pub(crate) buffer: Vec<u8>,
     /// The container is deleted and the answer under way.
     pub(crate) is_done: bool,
 }
@@ -232,6 +232,12 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Requests that another copy had read and not attended to.
+    pub(crate) fn attend_buffered(&mut self) {
+        let ids: Vec<u64> = self.clients.iter().map(|client| client.id).collect();
+        ids.into_iter().for_each(|id| self.attend_requests(id));
     }
 
     /// Sends an outcome to a client, if it is still there.

@@ -1,7 +1,11 @@
 //! One attached reader of an output: a pipe, and what it has not taken yet.
 
+use keelson_sys::handover::leave_open;
+use keelson_sys::spawn::take_left_open;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::io;
 use std::os::fd::OwnedFd;
 
 /// The writing end of an attached client's pipe.
@@ -12,7 +16,30 @@ pub struct Sink {
     pending: Vec<u8>,
 }
 
+/// One as it is left to a new copy.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptSink {
+    fd: i32,
+    pending: Vec<u8>,
+}
+
 impl Sink {
+    /// Leaves it to a new copy.
+    pub fn keep(&self) -> io::Result<KeptSink> {
+        Ok(KeptSink {
+            fd: leave_open(&self.fd)?,
+            pending: self.pending.clone(),
+        })
+    }
+
+    /// Takes it up; `None` if it is not there.
+    pub fn resume(kept: KeptSink) -> Option<Self> {
+        Some(Self {
+            fd: take_left_open(kept.fd)?,
+            pending: kept.pending,
+        })
+    }
+
     /// Over the writing end.
     pub fn new(fd: OwnedFd) -> Self {
         Self {

@@ -6,10 +6,15 @@
 use crate::journal::Journal;
 use crate::lines::Lines;
 use crate::log_file::LogFile;
-use crate::sink::Sink;
+use crate::sink::{KeptSink, Sink};
+use keelson_shim_api::ShimConfig;
 use keelson_shim_api::config::LogStream;
+use keelson_sys::handover::leave_open;
+use keelson_sys::spawn::take_left_open;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::io;
 use std::os::fd::OwnedFd;
 
 /// Bytes read at once.
@@ -37,7 +42,39 @@ pub struct Output {
     is_logged: bool,
 }
 
+/// One as it is left to a new copy.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptOutput {
+    stream: LogStream,
+    source: Option<i32>,
+    sinks: Vec<KeptSink>,
+    line: Vec<u8>,
+    is_logged: bool,
+}
+
 impl Output {
+    /// Leaves it to a new copy.
+    pub fn keep(&self) -> io::Result<KeptOutput> {
+        Ok(KeptOutput {
+            stream: self.stream,
+            source: self.source.as_ref().map(leave_open).transpose()?,
+            sinks: self.sinks.iter().map(Sink::keep).collect::<io::Result<_>>()?,
+            line: self.lines.held().to_vec(),
+            is_logged: self.is_logged,
+        })
+    }
+
+    /// Takes it up.
+    pub fn resume(kept: KeptOutput) -> Self {
+        Self {
+            stream: kept.stream,
+            source: kept.source.and_then(take_left_open),
+            sinks: kept.sinks.into_iter().filter_map(Sink::resume).collect(),
+            lines: Lines::resume(kept.line),
+            is_logged: kept.is_logged,
+        }
+    }
+
     /// Over a non-blocking reading end.
     pub fn new(stream: LogStream, source: OwnedFd, is_logged: bool) -> Self {
         Self {
@@ -106,6 +143,14 @@ impl Output {
 }
 
 impl Logs {
+    /// As configured.
+    pub fn new(config: &ShimConfig) -> Self {
+        Self {
+            journal: Journal::new(config),
+            file: LogFile::open(&config.log),
+        }
+    }
+
     fn add(&mut self, piece: crate::lines::Piece<'_>, stream: LogStream, time: u64) {
         if let Some(journal) = &mut self.journal {
             journal.send(piece, stream, time);
@@ -148,7 +193,44 @@ pub struct Input {
     ends: bool,
 }
 
+/// One as it is left to a new copy.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptInput {
+    target: Option<i32>,
+    /// Descriptors, and whether their end is the end of the input.
+    sources: Vec<(i32, bool)>,
+    pending: Vec<u8>,
+    ends: bool,
+}
+
 impl Input {
+    /// Leaves it to a new copy.
+    pub fn keep(&self) -> io::Result<KeptInput> {
+        let source = |source: &InputSource| Ok((leave_open(&source.fd)?, source.closes));
+        Ok(KeptInput {
+            target: self.target.as_ref().map(leave_open).transpose()?,
+            sources: self.sources.iter().map(source).collect::<io::Result<_>>()?,
+            pending: self.pending.clone(),
+            ends: self.ends,
+        })
+    }
+
+    /// Takes it up.
+    pub fn resume(kept: KeptInput) -> Self {
+        let source = |(fd, closes)| {
+            Some(InputSource {
+                fd: take_left_open(fd)?,
+                closes,
+            })
+        };
+        Self {
+            target: kept.target.and_then(take_left_open),
+            sources: kept.sources.into_iter().filter_map(source).collect(),
+            pending: kept.pending,
+            ends: kept.ends,
+        }
+    }
+
     /// Over a non-blocking writing end.
     pub fn new(target: OwnedFd) -> Self {
         Self {

@@ -465,3 +465,78 @@ fn privileged_the_shim_is_small() {
     let anonymous: u64 = value("RssAnon:").trim_end_matches(" kB").parse().unwrap();
     assert!(anonymous < 800, "{anonymous} kB");
 }
+
+/// Another file with the same program, as an update would bring.
+fn other_copy(bundle: &support::Bundle) -> std::path::PathBuf {
+    let path = bundle.path("keelson-shim");
+    fs::copy(env!("CARGO_BIN_EXE_keelson-shim"), &path).unwrap();
+    path
+}
+
+#[test]
+fn privileged_a_new_copy_takes_over_a_running_container() {
+    let script = "printf half; read line; echo \" $line\"; echo error >&2; read line; exit 7";
+    let Some(mut bundle) = bundle(script) else { return };
+    bundle.config["open_stdin"] = true.into();
+    let (pid, shim) = bundle.created();
+    let mut client = bundle.client();
+    let program = other_copy(&bundle);
+    let early = RequestBody::Reexec {
+        program: program.clone(),
+    };
+    assert_eq!(refused(&mut client, early).0, FailureKind::Conflict);
+    let mut files = attach(&mut client, ALL, true);
+    let (mut stderr, mut stdout, mut stdin) = (files.pop().unwrap(), files.pop().unwrap(), files.pop().unwrap());
+    ask(&mut client, RequestBody::Start);
+    let mut half = [0; 4];
+    stdout.read_exact(&mut half).unwrap();
+    let exec = RequestBody::Exec {
+        exec: "e".into(),
+        process: process(&["sh", "-c", "read line; exit 3"], false),
+        streams: Streams {
+            stdin: true,
+            ..Streams::default()
+        },
+    };
+    let mut typed = File::from(ask(&mut client, exec).1.pop().unwrap());
+    // Someone waits already, on a connection of its own.
+    let mut waiting = bundle.client();
+    let waiter = std::thread::spawn(move || wait(&mut waiting, None));
+    let nowhere = RequestBody::Reexec {
+        program: bundle.path("nothing"),
+    };
+    let (_, message) = refused(&mut client, nowhere);
+    assert!(message.contains("this one goes on"), "{message}");
+
+    ask(
+        &mut client,
+        RequestBody::Reexec {
+            program: program.clone(),
+        },
+    );
+    assert_eq!(fs::read_link(format!("/proc/{shim}/exe")).unwrap(), program);
+    let now = state(&mut client);
+    assert_eq!((now.phase, now.pid, now.shim_pid), (Phase::Running, pid, shim));
+    assert_eq!(now.execs.keys().collect::<Vec<_>>(), ["e"]);
+    typed.write_all(b"go\n").unwrap();
+    assert_eq!(wait(&mut client, Some("e")).code, 3);
+    // A second time, with the first copy's program; streams go on through both.
+    let program = env!("CARGO_BIN_EXE_keelson-shim").into();
+    ask(&mut bundle.client(), RequestBody::Reexec { program });
+    stdin.write_all(b"line\nend\n").unwrap();
+    assert_eq!(
+        (read_all(&mut stdout), read_all(&mut stderr)),
+        (" line\n".into(), "error\n".into())
+    );
+    assert_eq!(waiter.join().unwrap().code, 7);
+    assert_eq!(bundle.exit_record().code, 7);
+    let mut log: Vec<String> = bundle.log_text().lines().map(str::to_owned).collect();
+    log.sort();
+    assert_eq!(
+        log,
+        ["error", "half line"],
+        "a line begun under one copy ends under another"
+    );
+    ask(&mut client, RequestBody::Delete { force: false });
+    assert_eq!(bundle.await_shim(), 0);
+}

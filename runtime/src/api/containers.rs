@@ -109,11 +109,23 @@ impl App {
                 self.engine.ask(action).await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
+            ContainerVerb::Pause | ContainerVerb::Unpause => {
+                let frozen = verb == ContainerVerb::Pause;
+                let action = |reply| Action::Freeze {
+                    container: name,
+                    frozen,
+                    reply,
+                };
+                self.engine.ask(action).await?;
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            ContainerVerb::Top => self.container_top(name, query).await,
+            ContainerVerb::Stats => self.container_stats(name, query).await,
             ContainerVerb::Remove => self.container_remove(name, query).await,
             ContainerVerb::Wait => self.container_wait(name, query).await,
             ContainerVerb::Logs => self.container_logs(name, query).await,
             ContainerVerb::Resize => self.container_resize(name, query).await,
-            ContainerVerb::Attach | ContainerVerb::Exec => {
+            ContainerVerb::Attach | ContainerVerb::Exec | ContainerVerb::Update => {
                 Err(EngineError::Internal("this takes more than a query".into()))
             }
         }
@@ -191,6 +203,7 @@ impl App {
             subnets: self.world.network.subnets(),
             volumes: &self.world.root.join("volumes"),
             directory: &self.world.bundle(&record.id),
+            execs: &self.execs().running(&record.id),
             now: jiff::Timestamp::now(),
         };
         view(record, around)
@@ -243,7 +256,7 @@ fn is_wanted(record: &ContainerRecord, filters: &Filters) -> bool {
     filters.any("name", |pattern| {
         name_matches(pattern, &record.name) || name_matches(pattern, &format!("/{}", record.name))
     }) && filters.any("id", |id| record.id.as_str().starts_with(id.trim_start_matches('^')))
-        && filters.any("status", |status| state.phase.docker_name() == status)
+        && filters.any("status", |status| state.docker_name() == status)
         && filters.any("health", |health| health == "none")
         && filters.any("exited", |code| {
             state.phase == Phase::Exited && code.parse() == Ok(state.exit_code)

@@ -45,6 +45,7 @@ pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
     let mut request = ContainerRequest {
         restart,
         auto_remove: host.auto_remove,
+        init: host.init,
         mounts: parse_mounts(&body)?,
         network: parse_network(&body)?,
         namespaces: parse_namespaces(host)?,
@@ -84,7 +85,7 @@ fn refuse_not_yet(raw: &Value) -> Result<(), EngineError> {
     find_unknown(raw).map_or(Ok(()), |name| Err(not_yet(name)))
 }
 
-fn parse_restart(body: &RestartPolicyBody) -> Result<RestartPolicy, EngineError> {
+pub(super) fn parse_restart(body: &RestartPolicyBody) -> Result<RestartPolicy, EngineError> {
     let max = u32::try_from(body.maximum_retry_count)
         .map_err(|_| invalid("invalid restart policy: maximum retry count cannot be negative"))?;
     let policy = match body.name.as_str() {
@@ -370,7 +371,7 @@ fn parse_device(body: &DeviceBody) -> DeviceRequest {
     }
 }
 
-fn parse_limits(host: &HostConfig) -> Result<Limits, EngineError> {
+pub(super) fn parse_limits(host: &HostConfig) -> Result<Limits, EngineError> {
     let amount = |name: &str, value: i64| u64::try_from(value).map_err(|_| invalid(format!("invalid {name}: {value}")));
     let mut disk = 0;
     for (key, value) in &host.storage_opt {

@@ -69,6 +69,7 @@ docker_body! {
         dns_search: Vec<String>,
         extra_hosts: Vec<String>,
         group_add: Vec<String>,
+        init: bool,
         ipc_mode: String,
         oom_score_adj: i32,
         pid_mode: String,

@@ -68,6 +68,7 @@ const KNOWN: [Known; 5] = [
             "DnsSearch",
             "ExtraHosts",
             "GroupAdd",
+            "Init",
             "IpcMode",
             "LogConfig",
             "Memory",
@@ -152,7 +153,7 @@ pub(super) fn find_unknown(body: &Value) -> Option<String> {
         .or_else(|| unknown_in_mounts(body))
 }
 
-fn unknown_in<'a>(object: Option<&'a Value>, fields: &[&str]) -> Option<&'a str> {
+pub(super) fn unknown_in<'a>(object: Option<&'a Value>, fields: &[&str]) -> Option<&'a str> {
     let mut members = object?.as_object()?.iter();
     let asks = |name: &str, value: &Value| {
         // Zero is a swappiness, and the least there is.

@@ -118,7 +118,6 @@ fn assert_refused(flag: &str, body: &Value, named: &str) {
 #[test]
 fn no_flag_of_the_host_is_ignored() {
     let table = [
-        ("--init", "Init", json!(true)),
         ("--memory-swappiness 10", "MemorySwappiness", json!(10)),
         ("--memory-swappiness 0", "MemorySwappiness", json!(0)),
         ("--volume-driver", "VolumeDriver", json!("nfs")),

@@ -20,8 +20,11 @@ mod pump;
 mod query;
 mod reply;
 mod route;
+mod stats;
 mod stream;
 mod time;
+mod top;
+mod update;
 mod view;
 
 use std::convert::Infallible;
@@ -161,6 +164,10 @@ impl App {
             Route::Container(name, ContainerVerb::Exec) => {
                 let body = read_body(&head.method, body).await?;
                 self.exec_create(name, &body).await
+            }
+            Route::Container(name, ContainerVerb::Update) => {
+                let body = read_body(&head.method, body).await?;
+                self.container_update(name, &body).await
             }
             Route::Exec(id, ExecVerb::Start) => {
                 let body = read_body(&head.method, body).await?;

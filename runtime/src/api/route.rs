@@ -79,6 +79,16 @@ pub enum ContainerVerb {
     Resize,
     /// `POST exec`
     Exec,
+    /// `GET top`
+    Top,
+    /// `GET stats`
+    Stats,
+    /// `POST pause`
+    Pause,
+    /// `POST unpause`
+    Unpause,
+    /// `POST update`
+    Update,
     /// `DELETE`
     Remove,
 }
@@ -143,7 +153,10 @@ pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
 }
 
 fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteError> {
-    use ContainerVerb::{Attach, Exec, Inspect, Kill, Logs, Remove, Rename, Resize, Restart, Start, Stop, Wait};
+    use ContainerVerb::{
+        Attach, Exec, Inspect, Kill, Logs, Pause, Remove, Rename, Resize, Restart, Start, Stats, Stop, Top, Unpause,
+        Update, Wait,
+    };
     let verb = match (method.as_str(), rest) {
         ("GET", ["json"]) => Inspect,
         ("GET", ["logs"]) => Logs,
@@ -158,10 +171,11 @@ fn container(method: &Method, name: &str, rest: &[&str]) -> Result<Route, RouteE
         ("POST", ["exec"]) => Exec,
         ("DELETE", []) => Remove,
         (_, ["archive"]) => return Ok(Route::NotYet("copying files (cp)")),
-        (_, ["stats"]) => return Ok(Route::NotYet("container statistics")),
-        (_, ["top"]) => return Ok(Route::NotYet("listing processes (top)")),
-        (_, ["pause" | "unpause"]) => return Ok(Route::NotYet("pausing containers")),
-        (_, ["update"]) => return Ok(Route::NotYet("changing limits (update)")),
+        ("GET", ["stats"]) => Stats,
+        ("GET", ["top"]) => Top,
+        ("POST", ["pause"]) => Pause,
+        ("POST", ["unpause"]) => Unpause,
+        ("POST", ["update"]) => Update,
         (_, ["changes" | "export"]) => return Ok(Route::NotYet("exporting containers")),
         _ if name == "prune" => return Ok(Route::NotYet("pruning containers")),
         _ => return Err(RouteError::NotFound),

@@ -25,6 +25,7 @@ pub fn status_text(state: &ContainerState, now: Timestamp) -> String {
     };
     match state.phase {
         Phase::Created | Phase::Starting => "Created".to_owned(),
+        Phase::Running if state.paused => format!("Up {} (Paused)", since(state.started_at)),
         Phase::Running => format!("Up {}", since(state.started_at)),
         Phase::Restarting => {
             format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_at))

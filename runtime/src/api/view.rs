@@ -27,6 +27,8 @@ pub struct Surroundings<'a> {
     pub volumes: &'a std::path::Path,
     /// Where the container's own files lie.
     pub directory: &'a std::path::Path,
+    /// Execs that run in it.
+    pub execs: &'a [String],
     /// Present.
     pub now: Timestamp,
 }
@@ -43,7 +45,7 @@ pub fn summary(record: &ContainerRecord, around: Surroundings<'_>) -> Value {
         "Created": record.created.as_second(),
         "Ports": port_list(record),
         "Labels": resolved.labels,
-        "State": record.state.phase.docker_name(),
+        "State": record.state.docker_name(),
         "Status": status_text(&record.state, around.now),
         "HostConfig": {"NetworkMode": mode_name(record.request.network.mode)},
         "NetworkSettings": {"Networks": networks(record, around.subnets)},
@@ -85,7 +87,7 @@ pub fn details(record: &ContainerRecord, around: Surroundings<'_>) -> Value {
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": null,
+        "ExecIDs": if around.execs.is_empty() { Value::Null } else { json!(around.execs) },
         "HostConfig": host_config(record),
         "GraphDriver": {"Name": "overlay2", "Data": {}},
         "Mounts": mount_points(record, around.volumes),
@@ -97,9 +99,9 @@ pub fn details(record: &ContainerRecord, around: Surroundings<'_>) -> Value {
 fn state(record: &ContainerRecord) -> Value {
     let state = &record.state;
     json!({
-        "Status": state.phase.docker_name(),
+        "Status": state.docker_name(),
         "Running": matches!(state.phase, Phase::Running | Phase::Restarting),
-        "Paused": false,
+        "Paused": state.paused,
         "Restarting": state.phase == Phase::Restarting,
         "OOMKilled": state.oom_killed,
         "Dead": state.phase == Phase::Dead,

@@ -12,7 +12,8 @@ use super::events::Event;
 use super::id::ContainerId;
 use super::owner::Happened;
 use super::record::ContainerRecord;
-use super::request::{ContainerRequest, Patience};
+use super::request::{ContainerRequest, Limits, Patience};
+use super::restart::RestartPolicy;
 use crate::shim::{Ends, Shim};
 
 /// Where an answer goes.
@@ -62,6 +63,24 @@ pub enum Action {
         container: String,
         /// Number of the signal.
         signal: i32,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// Freeze or thaw every process. Legal when it runs and is not so already; answered when done.
+    Freeze {
+        /// Which.
+        container: String,
+        /// Freeze, or thaw.
+        frozen: bool,
+        /// Done.
+        reply: Reply<()>,
+    },
+    /// Change limits and restart policy. Legal always but while it is removed; answered when the kernel has them.
+    Update {
+        /// Which.
+        container: String,
+        /// What changes.
+        change: Change,
         /// Done.
         reply: Reply<()>,
     },
@@ -167,6 +186,15 @@ pub struct StopRequest {
     pub signal: Option<i32>,
     /// Time before it is killed.
     pub patience: Option<Patience>,
+}
+
+/// What an update changes; absent members stay as they are.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Limits: those that are not zero or empty.
+    pub limits: Limits,
+    /// What happens when it ends.
+    pub restart: Option<RestartPolicy>,
 }
 
 /// A container that runs.

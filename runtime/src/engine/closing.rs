@@ -54,7 +54,7 @@ impl Owner {
             }
             Happened::Launch { id, result: Err(_) } => self.has_ended(&id),
             Happened::PatienceOver { id, .. } => self.send_signal(&id, super::signal::KILL, true),
-            Happened::Due { .. } | Happened::Removed { .. } => {}
+            Happened::Due { .. } | Happened::Removed { .. } | Happened::Frozen { .. } | Happened::Updated { .. } => {}
         }
     }
 

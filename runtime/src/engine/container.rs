@@ -206,6 +206,14 @@ impl ContainerState {
         matches!(self.phase, Phase::Running | Phase::Starting)
     }
 
+    /// Docker's word for where it stands.
+    pub fn docker_name(&self) -> &'static str {
+        match self.phase {
+            Phase::Running if self.paused => "paused",
+            phase => phase.docker_name(),
+        }
+    }
+
     /// How long the last run lasted; zero if it never ran.
     pub fn ran(&self, until: Timestamp) -> Duration {
         self.started_at
@@ -252,6 +260,7 @@ impl ContainerState {
 
     fn begin_launch(&mut self) {
         self.phase = Phase::Starting;
+        self.paused = false;
         self.wish = Wish::Run;
         self.stopping = false;
         self.error.clear();
@@ -309,6 +318,7 @@ impl ContainerState {
     fn ended(&mut self, policy: RestartPolicy, ending: &Ending) -> Vec<Effect> {
         let ran = self.ran(ending.at);
         self.pid = None;
+        self.paused = false;
         self.stopping = false;
         self.exit_code = ending.code;
         self.oom_killed = ending.oom_killed;

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::action::{Reply, StopRequest, WaitFor, Waited};
 use super::error::EngineError;
 use super::record::ContainerRecord;
+use crate::net::held::Held;
 use crate::shim::{Joining, Shim};
 
 /// One container in memory.
@@ -15,6 +16,8 @@ use crate::shim::{Joining, Shim};
 pub(super) struct Entry {
     /// Its record; what is durable is never ahead of this.
     pub record: ContainerRecord,
+    /// Its ports of the host while it runs.
+    pub held: Option<Held>,
     /// Its shim while it runs.
     pub shim: Option<Shim>,
     /// The delay before a restart, or the patience of a stop.
@@ -41,6 +44,7 @@ impl Entry {
     pub fn new(record: ContainerRecord) -> Entry {
         Entry {
             record,
+            held: None,
             shim: None,
             timer: None,
             run: 0,

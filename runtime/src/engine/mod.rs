@@ -1,6 +1,7 @@
 //! The engine: one owner task holds all state; everyone else sends it an [`action::Action`].
 
 pub mod action;
+mod change;
 mod closing;
 pub mod container;
 mod entry;

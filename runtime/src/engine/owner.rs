@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::action::{Action, Message};
+use super::action::{Action, Change, Message};
 use super::closing::Closing;
 use super::container::{Effect, Ending, Event as StateEvent, Phase, Refusal};
 use super::entry::{Entry, answer_all};
@@ -51,6 +51,22 @@ pub enum Happened {
         id: ContainerId,
         /// With which run.
         run: u64,
+    },
+    /// Freezing or thawing.
+    Frozen {
+        /// Of which container.
+        id: ContainerId,
+        /// In which run.
+        run: u64,
+        /// Frozen, or thawed.
+        frozen: bool,
+    },
+    /// A change of limits that the kernel has taken.
+    Updated {
+        /// Of which container.
+        id: ContainerId,
+        /// What changed.
+        change: Change,
     },
     /// A removal.
     Removed {
@@ -115,6 +131,16 @@ impl Owner {
                 signal,
                 reply,
             } => self.kill(&container, signal, reply),
+            Action::Freeze {
+                container,
+                frozen,
+                reply,
+            } => self.freeze(&container, frozen, reply),
+            Action::Update {
+                container,
+                change,
+                reply,
+            } => self.update(&container, change, reply),
             Action::Rename { container, name, reply } => {
                 let _ = reply.send(self.rename(&container, &name));
             }
@@ -174,6 +200,14 @@ impl Owner {
             Happened::Due { id, run } => self.delay_over(&id, run),
             Happened::PatienceOver { id, run } => {
                 self.patience_over(&id, run);
+                Ok(())
+            }
+            Happened::Frozen { id, run, frozen } => {
+                self.note_frozen(&id, run, frozen);
+                Ok(())
+            }
+            Happened::Updated { id, change } => {
+                self.note_update(&id, change);
                 Ok(())
             }
             Happened::Removed { id, result } => self.removal_ended(&id, result),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use keelson_shim_api::RequestBody;
 use tokio::sync::mpsc;
 
 use super::action::Message;
@@ -13,6 +14,7 @@ use super::record::Endpoint;
 use super::request::{DEFAULT_STOP_SECONDS, NetworkMode, Patience, Protocol, Publish};
 use super::signal::{TERM, parse_signal};
 use crate::launch::{LaunchFailure, launch, watch};
+use crate::net::held::hold;
 use crate::volume::is_anonymous;
 
 impl Owner {
@@ -74,12 +76,16 @@ impl Owner {
             }
         };
         let (ip4, ip6, mac) = (addresses.ip4, addresses.ip6, addresses.mac);
-        entry.record.endpoint = Some(Endpoint {
+        let endpoint = Endpoint {
             ip4,
             ip6,
             mac,
             published,
-        });
+        };
+        let held = hold(&endpoint);
+        entry.record.endpoint = Some(endpoint);
+        // What was taken is given back when the launch that cannot be is over.
+        entry.held = Some(held.map_err(|error| error.to_string())?);
         Ok(())
     }
 
@@ -88,6 +94,7 @@ impl Owner {
         let Some(entry) = self.containers.get_mut(id) else {
             return;
         };
+        entry.held = None;
         if let Some(endpoint) = entry.record.endpoint.take() {
             self.pool.release(endpoint.ip4);
             self.ports.release(&endpoint.published);
@@ -136,14 +143,31 @@ impl Owner {
         let Some(shim) = self.containers.get(id).and_then(|entry| entry.shim.clone()) else {
             return;
         };
+        let thaws = self.thaw(id);
         let id = id.clone();
         tokio::spawn(async move {
-            if let Err(error) = shim.kill(signal, all).await {
+            let sent = shim.kill(signal, all).await;
+            if thaws {
+                // Only then does a frozen process see the signal; it may have been thawed meanwhile.
+                let _ = shim.call(RequestBody::Resume).await;
+            }
+            if let Err(error) = sent {
                 // It may have ended by itself in the same moment.
                 let error = super::error::chain(&error);
                 log::debug!(container = id.short(), signal = signal, error = error; "a signal was not sent");
             }
         });
+    }
+
+    /// A signal ends a pause. Whether there was one.
+    fn thaw(&mut self, id: &ContainerId) -> bool {
+        let Some(entry) = self.containers.get_mut(id).filter(|entry| entry.record.state.paused) else {
+            return false;
+        };
+        entry.record.state.paused = false;
+        self.save(id);
+        self.publish(id, "unpause", []);
+        true
     }
 
     pub(super) fn schedule_restart(&mut self, id: &ContainerId, delay: Duration) {

@@ -14,6 +14,7 @@ use super::owner::{Happened, Owner};
 use super::record::{ContainerRecord, Endpoint};
 use super::restart::RestartPolicy;
 use crate::launch::{Launched, reattach};
+use crate::net::held::hold;
 
 /// What a container of an earlier run needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,12 @@ impl Owner {
                     return;
                 };
                 entry.shim = Some(shim);
+                let held = entry.record.endpoint.as_ref().map(hold).transpose();
+                entry.held = held.unwrap_or_else(|error| {
+                    let (name, error) = (record.name.as_str(), error.to_string());
+                    log::warn!(container = name, error = error; "a published port belongs to a program of the host");
+                    None
+                });
                 entry.record.state.phase = Phase::Running;
                 entry.record.state.pid = Some(pid);
                 entry.record.state.started_at = Some(at);

@@ -288,6 +288,27 @@ pub struct Limits {
     pub ulimits: Vec<Ulimit>,
 }
 
+impl Limits {
+    /// These, but for what `change` names.
+    pub fn changed(&self, change: &Limits) -> Limits {
+        fn or<T: PartialEq + Default + Clone>(new: &T, old: &T) -> T {
+            if *new == T::default() { old.clone() } else { new.clone() }
+        }
+        Limits {
+            memory: or(&change.memory, &self.memory),
+            memory_reservation: or(&change.memory_reservation, &self.memory_reservation),
+            memory_swap: or(&change.memory_swap, &self.memory_swap),
+            nano_cpus: or(&change.nano_cpus, &self.nano_cpus),
+            cpu_shares: or(&change.cpu_shares, &self.cpu_shares),
+            cpu_quota: or(&change.cpu_quota, &self.cpu_quota),
+            cpu_period: or(&change.cpu_period, &self.cpu_period),
+            cpuset_cpus: or(&change.cpuset_cpus, &self.cpuset_cpus),
+            pids: or(&change.pids, &self.pids),
+            ..self.clone()
+        }
+    }
+}
+
 /// One resource limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {

@@ -145,6 +145,7 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
         netns: netns.as_deref(),
         cgroup: &cgroup::payload(id),
         can_bound_pids: cgroup::has_controller(&world.cgroups, "pids"),
+        init: &world.shim,
         seccomp: decide_filter(security, &capabilities).map_err(SpecError::from)?,
     })?;
     write_bundle(world, record, bundle, &spec)

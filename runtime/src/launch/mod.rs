@@ -92,6 +92,12 @@ impl World {
         }
     }
 
+    /// The control group of the container's processes.
+    pub fn payload_group(&self, id: &ContainerId) -> PathBuf {
+        let below = cgroup::payload(id);
+        self.cgroups.join(below.strip_prefix("/").unwrap_or(&below))
+    }
+
     /// The address of the host on the bridge.
     pub fn gateway(&self) -> IpAddr {
         self.network.subnets().gateway4().into()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
-use keelson_shim_api::{Failure, FailureKind, LaunchReport, Phase, RequestBody};
+use keelson_shim_api::{Failure, FailureKind, LaunchReport, Phase, RequestBody, ShimState};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -199,9 +199,32 @@ async fn find_running(world: &World, record: &ContainerRecord) -> Result<Launche
         let _ = shim.call(RequestBody::Delete { force: true }).await;
         return Err("it was never started".to_owned());
     }
+    renew(&world.shim, &shim, &state).await;
     let at = state.started_at.map_or_else(Timestamp::now, timestamp);
     let pid = u32::try_from(state.pid).unwrap_or_default();
     Ok(Launched { pid, shim, at })
+}
+
+/// After an update of the userland a shim is a copy of the old program: it is asked to become the new one. If it does
+/// not, it goes on as it is.
+async fn renew(program: &Path, shim: &Shim, state: &ShimState) {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    let running = identity(&Path::new("/proc").join(state.shim_pid.to_string()).join("exe"));
+    let (Ok(running), Ok(present)) = (running, identity(program)) else {
+        return;
+    };
+    if running == present || state.phase == Phase::Stopped {
+        return;
+    }
+    let program = program.to_owned();
+    match shim.call(RequestBody::Reexec { program }).await {
+        Ok(_) => log::info!(container = state.id.as_str(); "a shim has become a copy of the present program"),
+        Err(error) => {
+            let error = chain(&error);
+            log::warn!(container = state.id.as_str(), error = error; "a shim stays a copy of an earlier program");
+        }
+    }
 }
 
 async fn clear(world: &Arc<World>, record: &ContainerRecord) {

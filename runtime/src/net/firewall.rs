@@ -130,7 +130,14 @@ fn add_translation(batch: &mut Batch) {
             (Family::Ipv4, Field::Ipv4Destination, ONE4, ANY4),
             (Family::Ipv6, Field::Ipv6Destination, ONE6, ANY6),
         ] {
-            let local = || Rule::new().family(family).to_local();
+            // `[::1]` cannot be led on: the engine listens there (`held.rs`).
+            let local = || match family {
+                Family::Ipv6 => Rule::new()
+                    .family(family)
+                    .differs(Field::Ipv6Destination, Ipv6Addr::LOCALHOST)
+                    .to_local(),
+                _ => Rule::new().family(family).to_local(),
+            };
             let port = [Field::Protocol, Field::PortDestination];
             let with_address = [address, Field::Protocol, Field::PortDestination];
             let nat = Nat::Destination;

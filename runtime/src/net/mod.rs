@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod firewall;
+pub mod held;
 pub mod ipam;
 pub mod netns;
 pub mod ports;

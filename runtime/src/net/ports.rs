@@ -14,7 +14,7 @@ pub const FREE_RANGE: RangeInclusive<u16> = 32_768..=60_999;
 /// Why ports cannot be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// Another container or another program has it.
+    /// Another container has it.
     #[error("Bind for {address}:{port} failed: port is already allocated")]
     Taken {
         /// Address of the host.
@@ -22,9 +22,27 @@ pub enum PortError {
         /// Port of the host.
         port: u16,
     },
+    /// A program of the host has it, or it cannot be had there.
+    #[error("failed to bind host port for {address}:{port}: {reason}")]
+    Bind {
+        /// Address of the host.
+        address: IpAddr,
+        /// Port of the host.
+        port: u16,
+        /// Docker's words for it.
+        reason: &'static str,
+    },
     /// The whole range is in use.
     #[error("no free port is left to publish {0}")]
     NoneFree(ContainerPort),
+}
+
+/// Docker's words for a port that a program of the host has.
+pub const IN_USE: &str = "address already in use";
+
+/// The address as errors name it.
+pub fn shown_address(publish: &Publish) -> IpAddr {
+    publish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// Ports of the host that containers have.
@@ -61,11 +79,16 @@ impl PortTable {
     fn take_one(&mut self, wish: Publish, is_open: &impl Fn(&Publish) -> bool) -> Result<Publish, PortError> {
         let given = if wish.host_port == 0 {
             self.free_port(wish, is_open)?
-        } else if self.is_taken(&wish) || is_open(&wish) {
-            let address = wish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        } else if self.is_taken(&wish) {
             return Err(PortError::Taken {
-                address,
+                address: shown_address(&wish),
                 port: wish.host_port,
+            });
+        } else if is_open(&wish) {
+            return Err(PortError::Bind {
+                address: shown_address(&wish),
+                port: wish.host_port,
+                reason: IN_USE,
             });
         } else {
             wish

@@ -50,29 +50,14 @@ pub fn plan_devices(privileged: bool, nodes: &[Node]) -> DevicePlan {
             rules: vec![rule(true, LinuxDeviceType::A, None, "rwm")],
         };
     }
+    // What every container has is the runtime's to add (`keelson_oci::cgroup::devices`).
     let mut rules = vec![rule(false, LinuxDeviceType::A, None, "rwm")];
-    // Nodes may be made (a harmless act), but only these may be opened.
-    rules.push(rule(true, LinuxDeviceType::C, None, "m"));
-    rules.push(rule(true, LinuxDeviceType::B, None, "m"));
-    rules.extend(HARMLESS.map(|(major, minor)| rule(true, LinuxDeviceType::C, Some((major, minor)), "rwm")));
     rules.extend(nodes.iter().map(|node| {
-        let numbers = (i64::from(node.major), Some(i64::from(node.minor)));
+        let numbers = (i64::from(node.major), i64::from(node.minor));
         rule(true, kind(node), Some(numbers), &node.access)
     }));
     DevicePlan { nodes: made, rules }
 }
-
-/// null, zero, full, tty, random, urandom, ptmx and all pseudo terminals.
-const HARMLESS: [(i64, Option<i64>); 8] = [
-    (1, Some(3)),
-    (1, Some(5)),
-    (1, Some(7)),
-    (1, Some(8)),
-    (1, Some(9)),
-    (5, Some(0)),
-    (5, Some(2)),
-    (136, None),
-];
 
 fn kind(node: &Node) -> LinuxDeviceType {
     if node.block {
@@ -82,16 +67,13 @@ fn kind(node: &Node) -> LinuxDeviceType {
     }
 }
 
-fn rule(allow: bool, kind: LinuxDeviceType, numbers: Option<(i64, Option<i64>)>, access: &str) -> LinuxDeviceCgroup {
+fn rule(allow: bool, kind: LinuxDeviceType, numbers: Option<(i64, i64)>, access: &str) -> LinuxDeviceCgroup {
     let mut builder = LinuxDeviceCgroupBuilder::default()
         .allow(allow)
         .typ(kind)
         .access(access.to_owned());
     if let Some((major, minor)) = numbers {
-        builder = builder.major(major);
-        if let Some(minor) = minor {
-            builder = builder.minor(minor);
-        }
+        builder = builder.major(major).minor(minor);
     }
     builder.build().unwrap_or_default()
 }
@@ -214,7 +196,7 @@ mod tests {
         let plan = plan_devices(false, &[]);
         let first = &plan.rules[0];
         assert!(!first.allow() && first.access().as_deref() == Some("rwm"));
-        assert_eq!(plan.rules.len(), 3 + HARMLESS.len());
+        assert_eq!(plan.rules.len(), 1);
         assert!(plan.nodes.is_empty());
     }
 

@@ -67,6 +67,7 @@ fn spec_of(request: ContainerRequest, mounts: &[FoundMount], netns: bool) -> Val
         netns: netns.then_some(Path::new("/run/keelson/netns/ID")),
         cgroup: Path::new("/containers/ID/payload"),
         can_bound_pids: true,
+        init: Path::new("/usr/bin/keelson-shim"),
         // The profile has tests of its own, and would fill these files.
         seccomp: None,
     });

@@ -52,6 +52,8 @@ pub struct SpecInput<'a> {
     pub cgroup: &'a Path,
     /// Whether the kernel can bound the number of processes.
     pub can_bound_pids: bool,
+    /// The program that can play process 1, on the host.
+    pub init: &'a Path,
     /// The system call filter; `None` runs without.
     pub seccomp: Option<LinuxSeccomp>,
 }
@@ -92,7 +94,7 @@ pub fn build(input: SpecInput<'_>) -> Result<Spec, SpecError> {
         .version("1.2.0")
         .root(root)
         .process(build_process(&input)?)
-        .mounts(plan_mounts(request, input.files, input.mounts))
+        .mounts(plan_mounts(request, input.files, input.mounts, input.init))
         .annotations(annotations);
     if !request.namespaces.uts {
         builder = builder.hostname(input.record.resolved.hostname.clone());
@@ -113,7 +115,7 @@ fn build_process(input: &SpecInput<'_>) -> Result<Process, SpecError> {
     let process = ProcessBuilder::default()
         .terminal(request.process.tty)
         .user(user)
-        .args(resolved.args())
+        .args(process_args(request.init, resolved.args()))
         .env(process_env(input))
         .cwd(PathBuf::from(&resolved.workdir))
         .capabilities(capability::process_capabilities(input.capabilities, input.identity.uid))
@@ -126,6 +128,15 @@ fn build_process(input: &SpecInput<'_>) -> Result<Process, SpecError> {
         None => process,
     };
     Ok(process.build()?)
+}
+
+/// The command line, behind the small init if one was asked for.
+fn process_args(init: bool, args: Vec<String>) -> Vec<String> {
+    if !init {
+        return args;
+    }
+    let own = [mounts::INIT.to_owned(), "--".to_owned()];
+    own.into_iter().chain(args).collect()
 }
 
 /// What every process finds beside its own variables.

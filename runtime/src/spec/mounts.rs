@@ -1,11 +1,14 @@
 //! The mounts of a container: the kernel's own file systems, the files the engine makes, then what
 //! was asked for. Pure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use crate::engine::request::{ContainerRequest, DEFAULT_SHM_BYTES, NetworkMode};
+
+/// Where the small init lies in a container that asked for one; the program knows by this name what it is to be.
+pub const INIT: &str = "/sbin/docker-init";
 
 /// A mount that was asked for, with its source found on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +50,16 @@ pub struct EtcFiles {
 }
 
 /// All mounts, in the order in which they are made.
-pub fn plan_mounts(request: &ContainerRequest, files: &EtcFiles, asked: &[FoundMount]) -> Vec<Mount> {
+pub fn plan_mounts(request: &ContainerRequest, files: &EtcFiles, asked: &[FoundMount], init: &Path) -> Vec<Mount> {
     let mut mounts = kernel_mounts(request);
+    if request.init {
+        mounts.push(mount(
+            INIT,
+            "bind",
+            init,
+            &["bind", "ro", "nosuid", "nodev", "rprivate"],
+        ));
+    }
     let covered = |target: &str| asked.iter().any(|mount| mount.target == target);
     for (target, path) in [
         ("/etc/hosts", &files.hosts),

@@ -93,7 +93,7 @@ impl Shim {
 pub struct Machine {
     pub directory: tempfile::TempDir,
     pub registry: Registry,
-    shim: Shim,
+    shim: RefCell<PathBuf>,
     daemon: RefCell<Option<Child>>,
     client: RefCell<PathBuf>,
 }
@@ -107,7 +107,7 @@ impl Machine {
         let machine = Machine {
             directory,
             registry,
-            shim,
+            shim: RefCell::new(shim.program()),
             daemon: RefCell::new(None),
             client: RefCell::new("docker".into()),
         };
@@ -145,7 +145,7 @@ impl Machine {
             ("--root", self.path("state")),
             ("--run", self.path("run")),
             ("--socket", self.path("docker.sock")),
-            ("--shim", self.shim.program()),
+            ("--shim", self.shim.borrow().clone()),
             ("--config", self.path("machine.json")),
             ("--secrets", self.path("secrets")),
             ("--journal", self.path("no-journal")),
@@ -195,6 +195,11 @@ impl Machine {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
+    }
+
+    /// Gives the next daemon another program of the shim.
+    pub fn use_shim(&self, program: &Path) {
+        *self.shim.borrow_mut() = program.to_owned();
     }
 
     /// Takes another client from now on.

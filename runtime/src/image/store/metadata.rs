@@ -36,6 +36,8 @@ impl Staging {
             image: id.to_string(),
             source,
         })?;
+        // Dropped, it would keep to itself that the disk is full.
+        out.flush().map_err(StoreError::io("write", &path))?;
         Ok(out.hasher.finish())
     }
 }
