@@ -1,17 +1,21 @@
 //! A bounds-checked reader of uncompressed images: for tests, inspection and as the judge of the
 //! writer. Trusts nothing it reads; its memory is bounded by the limits the caller gives.
 
+mod bytes;
+mod inode;
+mod superblock;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use crate::format::{
-    BLOCK, BLOCK_BITS, COMPAT_CHECKSUM, INCOMPAT_CHUNKED, INODE_SIZE, LAYOUT_CHUNKED, LAYOUT_INLINE, LAYOUT_PLAIN,
-    MAGIC, NULL_BLOCK, SLOT, SUPER_OFFSET, SUPER_SIZE, checksum, decode_device, mode,
-};
+use crate::format::{BLOCK, BLOCK_BITS, INODE_SIZE, NULL_BLOCK, SLOT};
 use crate::path::TreePath;
 use crate::source::Source;
-use crate::tree::{Time, Xattrs};
+use crate::tree::Xattrs;
 use crate::{dir, xattr};
+
+pub use inode::{Inode, Layout};
+pub use superblock::Superblock;
 
 /// Why an image cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,74 +64,6 @@ pub enum ReadError {
     Output(#[source] io::Error),
 }
 
-/// The superblock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Superblock {
-    /// Inode number of the root.
-    pub root: u64,
-    /// Inodes in the image.
-    pub inodes: u64,
-    /// Seconds since 1970 of the build.
-    pub build_time: u64,
-    /// Blocks in the image.
-    pub blocks: u32,
-    /// Block that inode numbers count from.
-    pub meta_block: u32,
-    /// File-system id.
-    pub uuid: [u8; 16],
-    /// Name, padded with NUL.
-    pub volume_name: [u8; 16],
-}
-
-/// How an inode's contents lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Whole blocks.
-    Plain,
-    /// Whole blocks, the tail behind the inode.
-    Inline,
-    /// Chunks.
-    Chunked,
-}
-
-/// An inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inode {
-    /// Inode number.
-    pub nid: u64,
-    /// `st_mode`.
-    pub mode: u16,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Modification time.
-    pub mtime: Time,
-    /// Bytes of contents.
-    pub size: u64,
-    /// Names that point here.
-    pub links: u32,
-    /// How the contents lie.
-    pub layout: Layout,
-    union: u32,
-    header: u64,
-    xattr_bytes: u64,
-}
-
-impl Inode {
-    /// Whether this is a directory.
-    #[must_use]
-    pub const fn is_dir(&self) -> bool {
-        self.mode & mode::TYPE == mode::DIR
-    }
-
-    /// (major, minor) of a device.
-    #[must_use]
-    pub const fn device(&self) -> (u32, u32) {
-        decode_device(self.union)
-    }
-}
-
 /// One directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dirent {
@@ -146,61 +82,6 @@ pub struct Reader<S> {
     superblock: Superblock,
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes
-        .get(at..at + N)
-        .and_then(|part| part.try_into().ok())
-        .unwrap_or([0; N])
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(field(bytes, at))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(field(bytes, at))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(field(bytes, at))
-}
-
-/// Reads the superblock out of the image's first block.
-fn parse_superblock(block: &[u8]) -> Result<Superblock, ReadError> {
-    let raw = block.get(SUPER_OFFSET as usize..).unwrap_or_default();
-    if raw.len() < SUPER_SIZE || u32_at(raw, 0) != MAGIC {
-        return Err(ReadError::NotErofs);
-    }
-    if u32_at(raw, 8) & COMPAT_CHECKSUM != 0 {
-        let mut zeroed = raw.to_vec();
-        if let Some(sum) = zeroed.get_mut(4..8) {
-            sum.fill(0);
-        }
-        if checksum(&zeroed) != u32_at(raw, 4) {
-            return Err(ReadError::Checksum);
-        }
-    }
-    if field::<1>(raw, 12) != [BLOCK_BITS] {
-        return Err(ReadError::Unsupported {
-            what: "another block size",
-        });
-    }
-    if u32_at(raw, 80) & !INCOMPAT_CHUNKED != 0 {
-        return Err(ReadError::Unsupported {
-            what: "an incompatible feature",
-        });
-    }
-    Ok(Superblock {
-        root: u64::from(u16_at(raw, 14)),
-        inodes: u64_at(raw, 16),
-        build_time: u64_at(raw, 24),
-        blocks: u32_at(raw, 36),
-        meta_block: u32_at(raw, 40),
-        uuid: field(raw, 48),
-        volume_name: field(raw, 64),
-    })
-}
-
 impl<S: Source> Reader<S> {
     /// Opens an image: checks magic, checksum and features.
     ///
@@ -210,7 +91,7 @@ impl<S: Source> Reader<S> {
         let mut block = [0; BLOCK as usize];
         read(&source, 0, &mut block)?;
         Ok(Self {
-            superblock: parse_superblock(&block)?,
+            superblock: superblock::parse(&block)?,
             source,
         })
     }
@@ -241,42 +122,10 @@ impl<S: Source> Reader<S> {
         let mut raw = [0; INODE_SIZE as usize];
         let compact = &mut raw[..SLOT as usize];
         read(&self.source, place, compact)?;
-        let format = u16_at(compact, 0);
-        let extended = format & 1 == 1;
-        if extended {
+        if inode::is_extended(compact) {
             read(&self.source, place, &mut raw)?;
         }
-        let layout = match (format >> 1) & 7 {
-            LAYOUT_PLAIN => Layout::Plain,
-            LAYOUT_INLINE => Layout::Inline,
-            LAYOUT_CHUNKED => Layout::Chunked,
-            _ => return Err(ReadError::Unsupported { what: "compression" }),
-        };
-        let (header, xattr_bytes) = (
-            place + if extended { INODE_SIZE } else { SLOT },
-            xattr::body_size(u16_at(&raw, 2)),
-        );
-        let base = Inode {
-            nid,
-            mode: u16_at(&raw, 4),
-            uid: 0,
-            gid: 0,
-            mtime: Time {
-                seconds: self.superblock.build_time.cast_signed(),
-                nanoseconds: 0,
-            },
-            size: u64::from(u32_at(&raw, 8)),
-            links: u32::from(u16_at(&raw, 6)),
-            layout,
-            union: u32_at(&raw, 16),
-            header,
-            xattr_bytes,
-        };
-        Ok(if extended {
-            extend(base, &raw)
-        } else {
-            compacted(base, &raw)
-        })
+        inode::parse(nid, place, self.superblock.build_time, &raw)
     }
 
     /// The extended attributes of an inode.
@@ -430,28 +279,6 @@ impl<S: Source> Reader<S> {
                 Ok((path.join(&entry.name).map_err(corrupt)?, self.inode(entry.nid)?))
             })
             .collect()
-    }
-}
-
-fn extend(inode: Inode, raw: &[u8]) -> Inode {
-    Inode {
-        size: u64_at(raw, 8),
-        uid: u32_at(raw, 24),
-        gid: u32_at(raw, 28),
-        mtime: Time {
-            seconds: u64_at(raw, 32).cast_signed(),
-            nanoseconds: u32_at(raw, 40),
-        },
-        links: u32_at(raw, 44),
-        ..inode
-    }
-}
-
-fn compacted(inode: Inode, raw: &[u8]) -> Inode {
-    Inode {
-        uid: u32::from(u16_at(raw, 24)),
-        gid: u32::from(u16_at(raw, 26)),
-        ..inode
     }
 }
 
