@@ -48,3 +48,7 @@ fuzz target="all" seconds="60":
 # Measure boot and memory of the image, as a table and as JSON
 figures *args: image
     @KEELSON_DISK='{{disk}}' '{{programs}}/figures' "$@"
+
+# Race against podman and docker: boot or engine (--json FILE, --picture FILE, --runs N); as root
+bench race *args: image
+    @KEELSON_DISK='{{disk}}' '{{programs}}/bench' "$@"

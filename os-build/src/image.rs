@@ -266,6 +266,15 @@ fn build_entry(
     Ok(entry)
 }
 
+/// The folder with the boot loader and the stub that images are made with.
+///
+/// # Errors
+/// The packages are not available.
+pub fn boot_loader(cache: &Cache) -> Result<PathBuf> {
+    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), false, &|_| ())?;
+    boot_files(&packages)
+}
+
 /// systemd-boot and its stub.
 fn boot_files(packages: &Packages) -> Result<PathBuf> {
     Ok(packages

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use keelson_image_layout::Slot;
 use keelson_os_build::qemu::{Disk, Machine, MachineSpec};
+use serde_json::json;
 
 use crate::disk::DiskFile;
 use crate::environment::Environment;
@@ -134,6 +135,29 @@ impl Guest {
     /// It does not come in time.
     pub fn wait_for(&self, from: usize, text: &str) -> Result<usize> {
         Ok(self.machine.wait_for(from, text, BOOT_PATIENCE)?)
+    }
+
+    /// What the guest uses of its memory (MemTotal − MemFree) in MB of 10⁶ bytes, some time after this moment.
+    ///
+    /// # Errors
+    /// The guest has no balloon driver, or reports nothing.
+    pub fn memory_in_use(&mut self, after: Duration) -> Result<f64> {
+        let property = |name: &str| json!({ "path": "/machine/peripheral/balloon", "property": name });
+        let mut interval = property("guest-stats-polling-interval");
+        interval["value"] = json!(1);
+        self.machine.query("qom-set", interval)?;
+        std::thread::sleep(after);
+        let answer = self.machine.query("qom-get", property("guest-stats"))?;
+        let value = |name: &str| {
+            let value = answer
+                .get("stats")
+                .and_then(|stats| stats.get(name))
+                .and_then(serde_json::Value::as_f64);
+            value
+                .filter(|value| *value > 0.0 && *value < 1e15)
+                .with_context(|| format!("the guest reports no {name}: {answer}"))
+        };
+        Ok((value("stat-total-memory")? - value("stat-free-memory")?) / 1e6)
     }
 
     /// Powers off in order and waits for the end.

@@ -39,7 +39,11 @@ impl Images {
         Ok(images)
     }
 
-    fn start(folder: &Path) -> Result<Images> {
+    /// Starts a registry that holds nothing.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(folder: &Path) -> Result<Images> {
         let folder = folder.join("registry");
         std::fs::create_dir_all(&folder)?;
         Ok(Images {
@@ -47,13 +51,23 @@ impl Images {
         })
     }
 
-    fn push(&self, name: &str, image: &Image) -> Result<()> {
+    /// Pushes an image under a name, with the tag `1`.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn push(&self, name: &str, image: &Image) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let base = format!("http://127.0.0.1:{}", self.registry.port());
         let client = keelson_os_build::boot::client()?;
         runtime
             .block_on(push(&client, &base, name, "1", image))
             .with_context(|| format!("push {name}"))
+    }
+
+    /// The registry's port on loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.registry.port()
     }
 
     /// The registry's section of a document.
@@ -91,7 +105,10 @@ pub fn seed(folder: &Path, name: &str, document: &str) -> Result<PathBuf> {
 }
 
 /// The image of the probe: one static program.
-fn probe() -> Result<Image> {
+///
+/// # Errors
+/// The program is not built.
+pub fn probe() -> Result<Image> {
     // Programs lie beside each other, tests in a folder below.
     let own = std::env::current_exe()?;
     let programs = own

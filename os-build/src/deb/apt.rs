@@ -89,14 +89,11 @@ impl Apt {
             let path = place.join(folder);
             std::fs::create_dir_all(&path).map_err(|source| AptError::Configure { path, source })?;
         }
-        let host = run(Command::new("apt-config").args(["dump", "Acquire"]))?;
+        let carried = carried_settings()?;
         apt.write("etc/debian.sources", &sources_file(archives))?;
         apt.write("etc/preferences", &preferences())?;
         apt.write("etc/status", "")?;
-        apt.write(
-            "apt.conf",
-            &configuration(place, &String::from_utf8_lossy(&host.stdout)),
-        )?;
+        apt.write("apt.conf", &configuration(place, &carried))?;
         Ok(apt)
     }
 
@@ -197,13 +194,19 @@ fn preferences() -> String {
     )
 }
 
-fn configuration(place: &Path, host: &str) -> String {
+/// The host's own settings on how to reach its archive, in apt's syntax.
+///
+/// # Errors
+/// `apt-config` cannot be run.
+pub fn carried_settings() -> Result<String, AptError> {
+    let host = run(Command::new("apt-config").args(["dump", "Acquire"]))?;
+    let text = String::from_utf8_lossy(&host.stdout);
+    let carried = text.lines().filter(|line| is_carried(line));
+    Ok(carried.map(|line| format!("{line}\n")).collect())
+}
+
+fn configuration(place: &Path, carried: &str) -> String {
     let place = place.display();
-    let carried: String = host
-        .lines()
-        .filter(|line| is_carried(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
     format!(
         "Dir::State \"{place}\";\nDir::State::lists \"{place}/lists\";\nDir::State::status \"{place}/etc/status\";\n\
          Dir::Cache \"{place}\";\nDir::Cache::archives \"{place}/archives\";\n\

@@ -6,7 +6,7 @@ mod packages;
 mod sources;
 mod unpack;
 
-pub use apt::{Apt, AptError};
+pub use apt::{Apt, AptError, carried_settings};
 pub use packages::{Package, PackageError, Packages, Wanted};
-pub use sources::{Archives, SourcesError, Stanza, parse_deb822, parse_one_line, plan_archives};
+pub use sources::{Archives, SourcesError, Stanza, format_stanza, parse_deb822, parse_one_line, plan_archives};
 pub use unpack::{UnpackError, control_field, unpack};

@@ -13,7 +13,7 @@ use keelson_os_build::qemu::{Disk, Forward, Protocol};
 use keelson_os_build::uki;
 use keelson_qemu_tests::fetch::{free_port, get, get_within};
 use keelson_qemu_tests::registry::{Images, seed};
-use keelson_qemu_tests::{DiskFile, Environment, Extent, Guest, Lab};
+use keelson_qemu_tests::{DiskFile, Environment, Extent, Lab};
 use serde_json::{Value, json};
 
 /// Console lines in the order they appear, and what each tells.
@@ -146,28 +146,9 @@ fn boot(lab: &Lab, disk: &DiskFile) -> Result<Vec<f64>> {
 /// What a machine with nothing declared uses, in MB, some seconds after it came up.
 fn idle_memory(lab: &Lab, disk: &DiskFile) -> Result<f64> {
     let mut guest = lab.boot("idle", disk, |_| ())?;
-    let interval =
-        json!({ "path": "/machine/peripheral/balloon", "property": "guest-stats-polling-interval", "value": 1 });
-    guest.machine.query("qom-set", interval)?;
-    std::thread::sleep(SETTLE);
-    let used = balloon(&mut guest)?;
+    let used = guest.memory_in_use(SETTLE)?;
     guest.power_off()?;
     Ok(used)
-}
-
-fn balloon(guest: &mut Guest) -> Result<f64> {
-    let stats = json!({ "path": "/machine/peripheral/balloon", "property": "guest-stats" });
-    let answer = guest.machine.query("qom-get", stats)?;
-    let value = |name: &str| {
-        let value = answer
-            .get("stats")
-            .and_then(|stats| stats.get(name))
-            .and_then(Value::as_f64);
-        value
-            .filter(|value| *value > 0.0 && *value < 1e15)
-            .with_context(|| format!("the guest reports no {name}: {answer}"))
-    };
-    Ok((value("stat-total-memory")? - value("stat-free-memory")?) / 1e6)
 }
 
 /// Proportional set size of our programs in MB, as a declared probe sees it (its own shim left out).

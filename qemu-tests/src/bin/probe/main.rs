@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ["scan", address] => reach::scan(address),
         ["ask-name", server] => reach::ask_name(server),
         ["say", text] => hostile::say(text),
+        ["mark", device, text] => look::mark(device, text),
         ["orphan-parent"] => hostile::orphan_parent(),
         ["orphan"] => Ok(()),
         _ => Err(std::io::Error::other(
