@@ -271,7 +271,9 @@ fn build_entry(
 /// # Errors
 /// The packages are not available.
 pub fn boot_loader(cache: &Cache) -> Result<PathBuf> {
-    let packages = Packages::resolve(cache, "image", Wanted::Exactly(&PACKAGES), false, &|_| ())?;
+    let flavour = Flavour::Cloud;
+    let wanted = Wanted::Exactly(&flavour.packages());
+    let packages = Packages::resolve(cache, flavour.package_set(), wanted, false, &|_| ())?;
     boot_files(&packages)
 }
 

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use keelson_image_layout::Slot;
 use keelson_os_build::qemu::{Disk, Machine, MachineSpec};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::disk::DiskFile;
 use crate::environment::Environment;
@@ -137,27 +137,26 @@ impl Guest {
         Ok(self.machine.wait_for(from, text, BOOT_PATIENCE)?)
     }
 
-    /// What the guest uses of its memory (MemTotal − MemFree) in MB of 10⁶ bytes, some time after this moment.
+    /// What the guest uses of its memory (MemTotal − MemFree) in MB of 10⁶ bytes, some time after this moment. A
+    /// guest whose balloon driver is not there yet is waited for.
     ///
     /// # Errors
-    /// The guest has no balloon driver, or reports nothing.
+    /// The guest reports nothing.
     pub fn memory_in_use(&mut self, after: Duration) -> Result<f64> {
         let property = |name: &str| json!({ "path": "/machine/peripheral/balloon", "property": name });
         let mut interval = property("guest-stats-polling-interval");
         interval["value"] = json!(1);
         self.machine.query("qom-set", interval)?;
         std::thread::sleep(after);
-        let answer = self.machine.query("qom-get", property("guest-stats"))?;
-        let value = |name: &str| {
-            let value = answer
-                .get("stats")
-                .and_then(|stats| stats.get(name))
-                .and_then(serde_json::Value::as_f64);
-            value
-                .filter(|value| *value > 0.0 && *value < 1e15)
-                .with_context(|| format!("the guest reports no {name}: {answer}"))
-        };
-        Ok((value("stat-total-memory")? - value("stat-free-memory")?) / 1e6)
+        let deadline = Instant::now() + END_PATIENCE;
+        loop {
+            let answer = self.machine.query("qom-get", property("guest-stats"))?;
+            match reported_use(&answer) {
+                Some(bytes) => return Ok(bytes / 1e6),
+                None if Instant::now() > deadline => anyhow::bail!("the guest reports no memory: {answer}"),
+                None => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
     }
 
     /// Powers off in order and waits for the end.
@@ -172,6 +171,18 @@ impl Guest {
     pub fn cut_power(self) {
         self.machine.cut_power();
     }
+}
+
+/// Memory in use, in bytes, from the balloon's statistics. What was never reported is all ones.
+fn reported_use(answer: &Value) -> Option<f64> {
+    let value = |name: &str| {
+        answer
+            .get("stats")?
+            .get(name)?
+            .as_u64()
+            .filter(|value| *value != u64::MAX)
+    };
+    Some((value("stat-total-memory")? - value("stat-free-memory")?) as f64)
 }
 
 /// What the system says when it is up.

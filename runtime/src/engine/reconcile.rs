@@ -95,7 +95,7 @@ impl Owner {
                 self.ports.reserve(publish);
             }
         }
-        if let Err(error) = self.world.network.establish(&endpoints) {
+        if let Err(error) = self.world.network.take_over(&endpoints) {
             log::error!(error = chain(&error); "the bridge for containers cannot be made");
         }
     }

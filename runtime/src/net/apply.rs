@@ -5,10 +5,12 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use keelson_netlink::link::{Mac, Namespace};
 use keelson_netlink::{Address, Link, LinkChange, NewLink, NftSocket, Route, RouteSocket};
 
+use super::drivers;
 use super::firewall::{plan_publish, plan_table, plan_unpublish};
 use super::ipam::Subnets;
 use super::netns::{self, NetnsError};
@@ -53,16 +55,22 @@ fn netlink(action: &'static str) -> impl FnOnce(keelson_netlink::Error) -> NetEr
 }
 
 /// The network of one engine.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Network {
     subnets: Subnets,
     namespaces: PathBuf,
+    /// Whether bridge and table are there.
+    established: Mutex<bool>,
 }
 
 impl Network {
     /// The bridge with these networks; namespaces are pinned in the directory `namespaces`.
     pub fn new(subnets: Subnets, namespaces: PathBuf) -> Network {
-        Network { subnets, namespaces }
+        Network {
+            subnets,
+            namespaces,
+            established: Mutex::new(false),
+        }
     }
 
     /// Its networks.
@@ -75,12 +83,37 @@ impl Network {
         self.namespaces.join(id.as_str())
     }
 
-    /// Makes the bridge, the table with the ports of `endpoints`, and the settings. May be called
-    /// again at any time; containers that run are not disturbed.
+    /// Takes over what an earlier run of the engine left: its bridge, and a table that publishes the ports of
+    /// `endpoints`, the containers that still run. Where there is nothing to take over nothing is made: drivers, bridge
+    /// and table cost a tenth of a boot, and come with the first container that needs them.
     ///
     /// # Errors
     /// The kernel refused.
-    pub fn establish(&self, endpoints: &[Endpoint]) -> Result<(), NetError> {
+    pub fn take_over(&self, endpoints: &[Endpoint]) -> Result<(), NetError> {
+        let mut routes = RouteSocket::open().map_err(netlink("open netlink"))?;
+        let left = routes.link(BRIDGE).map_err(netlink("look for the bridge"))?;
+        if left.is_none() && endpoints.is_empty() {
+            return Ok(());
+        }
+        self.establish(endpoints)?;
+        *self.established.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        Ok(())
+    }
+
+    /// Makes bridge and table once. Until then no container is on the bridge, so no port is lost.
+    fn establish_once(&self) -> Result<(), NetError> {
+        let mut established = self.established.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*established {
+            self.establish(&[])?;
+            *established = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the bridge, the table with the ports of `endpoints`, and the settings. Containers that run are not
+    /// disturbed.
+    fn establish(&self, endpoints: &[Endpoint]) -> Result<(), NetError> {
+        drivers::load();
         fs::create_dir_all(&self.namespaces).map_err(|source| NetError::Setting {
             path: self.namespaces.clone(),
             source,
@@ -142,6 +175,9 @@ impl Network {
     /// The kernel refused; nothing is left behind.
     pub fn attach(&self, id: &ContainerId, endpoint: Option<&Endpoint>) -> Result<PathBuf, NetError> {
         let path = self.namespace_path(id);
+        if endpoint.is_some() {
+            self.establish_once()?;
+        }
         // What an earlier run that was cut short left would be in the way.
         netns::remove(&path)?;
         let namespace = netns::create(&path)?;

@@ -2,6 +2,7 @@
 //! it, and making it so.
 
 pub mod apply;
+mod drivers;
 pub mod firewall;
 pub mod held;
 pub mod ipam;
