@@ -37,14 +37,6 @@ const TABLE: &[Row] = &[
         true,
     ),
     (
-        "engine-modules",
-        "root",
-        Some(&["CAP_SYS_MODULE"]),
-        Seccomp::Modules,
-        false,
-        true,
-    ),
-    (
         "journald",
         "journal",
         Some(&["CAP_SYSLOG"]),
