@@ -14,6 +14,7 @@ pub mod provisioned;
 pub mod registry;
 pub mod secure;
 pub mod segment;
+pub mod ssh;
 pub mod state;
 pub mod write_log;
 

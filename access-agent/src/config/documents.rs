@@ -153,6 +153,7 @@ fn verdict_code(report: &Report, deny_warnings: bool) -> u8 {
 }
 
 fn style() -> Style {
-    let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let set = |name| std::env::var_os(name).is_some();
+    let wanted = (std::io::stdout().is_terminal() || set("CLICOLOR_FORCE")) && !set("NO_COLOR");
     if wanted { Style::Colour } else { Style::Plain }
 }

@@ -4,6 +4,7 @@
 mod bill;
 mod cloud_config;
 mod locked;
+mod commands;
 mod metal;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ static CASES: &[Case] = &[
     ),
     Case::full("a_hung_pid_1_is_reset_by_the_watchdog_and_told", locked::hang),
     Case::full("a_panic_reboots_and_is_told", locked::panic),
+    Case::short("operators_ask_and_reboot_over_ssh", commands::answers),
+    Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
     Case::full("metal_comes_up_on_nvme_and_usb", metal::other_devices),
 ];
 
