@@ -3,8 +3,8 @@
 
 mod bill;
 mod cloud_config;
-mod locked;
 mod commands;
+mod locked;
 mod metal;
 
 use std::process::ExitCode;
