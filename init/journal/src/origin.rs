@@ -27,7 +27,7 @@ pub struct Place {
 /// Reads `/proc/PID/cgroup` (cgroups(7)): `0::/system/netd`, `0::/containers/ID/…`.
 #[must_use]
 pub fn parse_cgroup(text: &str) -> Place {
-    let mut parts = unified(text)
+    let mut parts = keelson_peer::unified(text)
         .unwrap_or_default()
         .split('/')
         .filter(|part| !part.is_empty());
@@ -42,12 +42,6 @@ pub fn parse_cgroup(text: &str) -> Place {
         },
         _ => Place::default(),
     }
-}
-
-/// The path in the unified hierarchy that a `/proc/PID/cgroup` names.
-#[must_use]
-pub fn unified(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
 /// Where a process runs; nothing if it is gone.

@@ -1,10 +1,9 @@
 //! Who may ask PID 1 for what: decided from the control group of the peer, never from its user number alone, since a
 //! container's root is uid 0 too.
 
-use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use keelson_peer::Peer;
 
 use super::cgroup::{Groups, Place};
 use crate::manager::{Authority, Manager};
@@ -17,9 +16,9 @@ pub(super) struct Known {
     pub unit: Option<String>,
 }
 
-/// What the peer is and may do. Its pidfd makes sure that the group looked at is that of the process that connected.
+/// What the peer is and may do.
 pub(super) fn known(socket: &OwnedFd, groups: &Groups, manager: &Manager) -> Known {
-    let Some((text, uid)) = peer(socket) else {
+    let Ok(Peer { groups: text, user }) = Peer::of(socket) else {
         return Known {
             authority: Authority::Nothing,
             unit: None,
@@ -31,31 +30,12 @@ pub(super) fn known(socket: &OwnedFd, groups: &Groups, manager: &Manager) -> Kno
     };
     let place = groups.place(&text);
     Known {
-        authority: decide_authority(place, uid, control),
+        authority: decide_authority(place, user, control),
         unit: match place {
             Place::Unit(unit) => Some(unit.to_owned()),
             Place::Machine | Place::Outside => None,
         },
     }
-}
-
-/// The text of the peer's `/proc/PID/cgroup` and its user; `None` if it cannot be known for certain.
-fn peer(socket: &OwnedFd) -> Option<(String, u32)> {
-    let credentials = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
-    let pidfd = match nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerPidfd) {
-        Ok(pidfd) => pidfd,
-        // Before Linux 6.5, so never on a machine of ours: as good as it gets for the init of a container.
-        Err(nix::errno::Errno::ENOPROTOOPT) => {
-            let pid = rustix::process::Pid::from_raw(credentials.pid())?;
-            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?
-        }
-        Err(_) => return None,
-    };
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
-    let pid = parse_pid(&info)?;
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    // Only now: a process that is still alive was the one we read about.
-    is_alive(&pidfd).then_some((text, credentials.uid()))
 }
 
 /// The rule: units that say `control = true` may change things, other units may look, everything else may do nothing.
@@ -67,18 +47,6 @@ fn decide_authority(place: Place<'_>, uid: u32, may_control: impl Fn(&str) -> bo
         Place::Machine if uid == 0 => Authority::Control,
         Place::Machine | Place::Outside => Authority::Nothing,
     }
-}
-
-fn parse_pid(fdinfo: &str) -> Option<i32> {
-    let line = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    line.trim().parse().ok().filter(|pid| *pid > 0)
-}
-
-/// A pidfd becomes readable when its process has ended.
-fn is_alive(pidfd: &OwnedFd) -> bool {
-    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(0))
 }
 
 #[cfg(test)]
@@ -97,12 +65,5 @@ mod tests {
         ] {
             assert_eq!(decide_authority(place, uid, may_control), expected, "{place:?} {uid}");
         }
-    }
-
-    #[test]
-    fn a_process_that_is_gone_has_no_pid() {
-        assert_eq!(parse_pid("pos:\t0\nPid:\t4711\nNSpid:\t4711\n"), Some(4711));
-        assert_eq!(parse_pid("Pid:\t-1\n"), None);
-        assert_eq!(parse_pid(""), None);
     }
 }

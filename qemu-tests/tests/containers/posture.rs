@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use keelson_qemu_tests::segment::Segment;
-use keelson_qemu_tests::{Environment, Lab};
+use keelson_qemu_tests::{Environment, Lab, journal};
 
 use keelson_qemu_tests::provisioned::{AS_HOST, with_probe};
 
@@ -170,12 +170,23 @@ pub fn sockets(environment: &Environment) -> Result<()> {
             "HTTP/1.1 403",
         ),
     ];
+    // Whoever reaches these may write; what counts is that the kernel says who did.
+    const WRITABLE: [(&str, &str); 3] = [
+        ("/run/keelson/notify", "READY=1%0aSTATUS=problem:%20forged%0a"),
+        (
+            "/run/systemd/journal/socket",
+            "MESSAGE=forged-native%0a_COMM=keelson-netd%0a",
+        ),
+        ("/run/systemd/journal/dev-log", "<11>keelson-netd:%20forged-syslog"),
+    ];
     Lab::run(environment, "sockets", |lab| {
-        let mount = |(path, ..): (&str, &str, &str)| {
+        let mount = |path: &str| {
             let target = format!("/mnt{}", path.replace('/', "-"));
             format!("{{ type = \"bind\", source = \"{path}\", target = \"{target}\" }}")
         };
-        let mounts: Vec<String> = SOCKETS.into_iter().map(mount).collect();
+        let paths = SOCKETS.into_iter().map(|(path, ..)| path);
+        let paths = paths.chain(WRITABLE.into_iter().map(|(path, _)| path));
+        let mounts: Vec<String> = paths.map(mount).collect();
         let more = format!("ports = [\"80:80\"]\nmounts = [{}]", mounts.join(", "));
         let machine = with_probe(lab, &more)?;
         for (path, line, refusal) in SOCKETS {
@@ -186,7 +197,33 @@ pub fn sockets(environment: &Environment) -> Result<()> {
                 "{path} answered a container: {answer}"
             );
         }
+        for (path, line) in WRITABLE {
+            let answer = machine.ask(&format!("/socket?/mnt{}|{line}", path.replace('/', "-")))?;
+            ensure!(answer.contains("sent"), "{path}: {answer}");
+        }
+        let console = machine.guest.machine.console().text();
         machine.guest.power_off()?;
+        ensure!(
+            !console.contains("forged"),
+            "a container spoke as a unit on the console"
+        );
+        let entries = journal::entries(&machine.disk, lab.directory())?;
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        for forged in ["forged-native", "forged-syslog"] {
+            let entry = entries
+                .iter()
+                .find(|entry| entry.fields.iter().any(|(_, value)| text(value).contains(forged)));
+            let entry = entry.with_context(|| format!("{forged} is not in the journal"))?;
+            let of_container = entry.fields.iter().any(|(name, _)| name == "_CONTAINER_ID");
+            let as_netd = entry
+                .fields
+                .iter()
+                .any(|(name, value)| name == "_COMM" && text(value).contains("netd"));
+            ensure!(
+                of_container && !as_netd,
+                "{forged} does not say that it is a container's"
+            );
+        }
         Ok(())
     })
 }

@@ -1,11 +1,10 @@
 //! Who is at the other end of a connection: by its cgroup, never by its user id alone. A process of
 //! a container may be uid 0; that makes it no operator.
 
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::AsFd;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use keelson_peer::{is_of_containers, unified};
 
 use crate::engine::id::ContainerId;
 
@@ -25,39 +24,23 @@ pub enum Peer {
     Unknown,
 }
 
-/// Finds out by a descriptor of the process, so that its number cannot have been reused meanwhile.
+/// Finds out who connected.
 ///
 /// # Errors
 /// The kernel does not say; nothing may be granted then.
 pub fn find_peer(socket: &impl AsFd) -> io::Result<Peer> {
-    let pidfd = getsockopt(socket, sockopt::PeerPidfd)?;
-    let info = || fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()));
-    let Some(pid) = parse_pid(&info()?) else {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the process has ended"));
-    };
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    // If it still lives now, what was read was its own.
-    if parse_pid(&info()?) != Some(pid) {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the process has ended"));
-    }
-    Ok(parse_cgroup(&cgroup))
-}
-
-/// The `Pid:` line of a pidfd's information; -1 means it has ended.
-fn parse_pid(text: &str) -> Option<u32> {
-    let value = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    value.trim().parse().ok().filter(|pid| *pid > 0)
+    keelson_peer::Peer::of(socket).map(|peer| parse_cgroup(&peer.groups))
 }
 
 /// By the unified hierarchy's line `0::/containers/ID/payload`.
 fn parse_cgroup(text: &str) -> Peer {
-    let Some(path) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
+    let Some(path) = unified(text) else {
         return Peer::Unknown;
     };
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    if parts.next() != Some("containers") {
+    if !is_of_containers(path) {
         return Peer::Machine;
     }
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
     match parts.next().map(|id| ContainerId::try_from(id.to_owned())) {
         Some(Ok(id)) => Peer::Container(id),
         _ => Peer::Unknown,
@@ -90,12 +73,5 @@ mod tests {
     fn finds_itself() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert_eq!(find_peer(&one).unwrap(), Peer::Machine);
-    }
-
-    #[test]
-    fn a_dead_process_is_nobody() {
-        assert_eq!(parse_pid("pos:\t0\nPid:\t42\nNSpid:\t42\n"), Some(42));
-        assert_eq!(parse_pid("Pid:\t-1\n"), None);
-        assert_eq!(parse_pid(""), None);
     }
 }

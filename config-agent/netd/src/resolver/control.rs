@@ -5,11 +5,12 @@ use super::frame::{self, FrameError, Hello, LARGEST, Reply};
 use super::records::SessionId;
 use crate::explain::chain;
 use crate::readable::Readable;
+use keelson_peer::Peer;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, recv,
-    send, socket_with, sockopt,
+    send, socket_with,
 };
 use serde::Serialize;
 use std::io;
@@ -65,20 +66,10 @@ pub async fn run(core: Rc<Core>, listener: OwnedFd) -> io::Result<()> {
 /// The socket's mode lets in root only; a mistake there must not be enough. And root of a container is uid 0 too, so
 /// where the caller runs counts as well.
 fn is_trusted(connection: BorrowedFd<'_>) -> bool {
-    let Ok(peer) = sockopt::socket_peercred(connection) else {
-        return false;
-    };
-    let known = peer.uid.is_root() || peer.uid == rustix::process::geteuid();
-    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", peer.pid.as_raw_nonzero()));
-    known && groups.is_ok_and(|groups| !is_in_container(&groups))
-}
-
-/// Reads `/proc/PID/cgroup` (cgroups(7)): the engine keeps every container below `/containers`.
-fn is_in_container(groups: &str) -> bool {
-    groups
-        .lines()
-        .filter_map(|line| line.strip_prefix("0::/"))
-        .any(|path| path.split('/').next() == Some("containers"))
+    Peer::of(&connection).is_ok_and(|peer| {
+        let known = peer.user == 0 || peer.user == rustix::process::geteuid().as_raw();
+        known && !peer.is_in_container()
+    })
 }
 
 /// Why a connection ended.
@@ -138,19 +129,4 @@ fn write(readable: &Readable, frame: &impl Serialize) -> Result<(), EndError> {
     send(readable.as_fd(), &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
         .map(|_| ())
         .map_err(|errno: Errno| EndError::Io(errno.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_in_container;
-
-    #[test]
-    fn containers_are_known_by_their_group() {
-        for groups in ["0::/containers/abc/payload\n", "4:cpu:/\n0::/containers"] {
-            assert!(is_in_container(groups), "{groups}");
-        }
-        for groups in ["0::/system/runtimed/main\n", "0::/\n", "0::/system/containers", ""] {
-            assert!(!is_in_container(groups), "{groups}");
-        }
-    }
 }

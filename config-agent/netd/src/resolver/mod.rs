@@ -6,6 +6,7 @@
 //! [`frame`] are pure; [`core`] owns them; [`serve`], [`upstream`] and [`control`] talk.
 
 pub mod answer;
+mod askers;
 pub mod cache;
 pub mod control;
 pub mod core;

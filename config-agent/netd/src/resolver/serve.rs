@@ -1,16 +1,15 @@
 //! Listens for queries: loopback always, gateway addresses as long as a network has them.
 
+use super::askers::Bounds;
 use super::core::{Asker, Core, Transport};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, spawn_local};
 
 /// Port of name servers.
@@ -18,7 +17,10 @@ pub const PORT: u16 = 53;
 const LARGEST_QUERY: usize = 4096;
 /// Queries under way at once; more are not taken until some are answered.
 const MOST_QUERIES: usize = 512;
+/// Of those, of one container.
+const MOST_QUERIES_EACH: usize = 64;
 const MOST_CONNECTIONS: usize = 64;
+const MOST_CONNECTIONS_EACH: usize = 16;
 const BACKLOG: i32 = 64;
 /// A connection that is silent for so long is closed.
 const IDLE: Duration = Duration::from_secs(10);
@@ -30,8 +32,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Server {
     core: Rc<Core>,
     port: u16,
-    queries: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
+    queries: Rc<Bounds>,
+    connections: Rc<Bounds>,
     listeners: HashMap<IpAddr, Listener>,
 }
 
@@ -53,8 +55,8 @@ impl Server {
         let mut server = Self {
             core,
             port,
-            queries: Arc::new(Semaphore::new(MOST_QUERIES)),
-            connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            queries: Bounds::new(MOST_QUERIES, MOST_QUERIES_EACH),
+            connections: Bounds::new(MOST_CONNECTIONS, MOST_CONNECTIONS_EACH),
             listeners: HashMap::new(),
         };
         server.listen(Ipv4Addr::LOCALHOST.into())?;
@@ -98,9 +100,9 @@ impl Server {
         let at = SocketAddr::new(address, self.port);
         let datagrams = UdpSocket::from_std(open(at, SocketType::DGRAM)?.into())?;
         let streams = TcpListener::from_std(open(at, SocketType::STREAM)?.into())?;
-        let (core, queries) = (Rc::clone(&self.core), Arc::clone(&self.queries));
+        let (core, queries) = (Rc::clone(&self.core), Rc::clone(&self.queries));
         let one = spawn_local(serve_datagrams(core, datagrams, address, queries));
-        let (core, connections) = (Rc::clone(&self.core), Arc::clone(&self.connections));
+        let (core, connections) = (Rc::clone(&self.core), Rc::clone(&self.connections));
         let other = spawn_local(serve_streams(core, streams, address, connections));
         self.listeners
             .insert(address, Listener([one.abort_handle(), other.abort_handle()]));
@@ -130,7 +132,7 @@ fn open(at: SocketAddr, kind: SocketType) -> io::Result<rustix::fd::OwnedFd> {
     Ok(socket)
 }
 
-async fn serve_datagrams(core: Rc<Core>, socket: UdpSocket, at: IpAddr, queries: Arc<Semaphore>) {
+async fn serve_datagrams(core: Rc<Core>, socket: UdpSocket, at: IpAddr, queries: Rc<Bounds>) {
     let socket = Rc::new(socket);
     let mut buffer = vec![0; LARGEST_QUERY];
     loop {
@@ -142,7 +144,7 @@ async fn serve_datagrams(core: Rc<Core>, socket: UdpSocket, at: IpAddr, queries:
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&queries).try_acquire_owned() else {
+        let Some(place) = queries.enter(from.ip()) else {
             continue;
         };
         let (core, socket) = (Rc::clone(&core), Rc::clone(&socket));
@@ -152,12 +154,12 @@ async fn serve_datagrams(core: Rc<Core>, socket: UdpSocket, at: IpAddr, queries:
             if let Some(response) = core.respond(&query, asker, Transport::Datagram).await {
                 let _ = socket.send_to(&response, from).await;
             }
-            drop(permit);
+            drop(place);
         });
     }
 }
 
-async fn serve_streams(core: Rc<Core>, listener: TcpListener, at: IpAddr, connections: Arc<Semaphore>) {
+async fn serve_streams(core: Rc<Core>, listener: TcpListener, at: IpAddr, connections: Rc<Bounds>) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -167,7 +169,7 @@ async fn serve_streams(core: Rc<Core>, listener: TcpListener, at: IpAddr, connec
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+        let Some(place) = connections.enter(from.ip()) else {
             continue;
         };
         let core = Rc::clone(&core);
@@ -176,7 +178,7 @@ async fn serve_streams(core: Rc<Core>, listener: TcpListener, at: IpAddr, connec
             if let Err(error) = serve_stream(&core, stream, asker).await {
                 log::debug!(error:%; "connection ended");
             }
-            drop(permit);
+            drop(place);
         });
     }
 }
