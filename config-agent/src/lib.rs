@@ -14,6 +14,7 @@ pub mod choose;
 pub mod files;
 pub mod generation;
 pub mod keyed;
+mod network;
 pub mod places;
 pub mod power;
 pub mod render;

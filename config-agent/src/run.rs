@@ -14,6 +14,7 @@ use crate::bounded;
 use crate::choose::{Candidate, Choice, InForce, choose};
 use crate::generation::{self, Files, Generation, Provenance, Store, StoreError};
 use crate::keyed::Key;
+use crate::network::{self, Beside};
 use crate::places::Places;
 use crate::render;
 use crate::secrets::SecretStore;
@@ -227,7 +228,11 @@ fn documents(looked: Looked, in_force: Option<&Generation>, status: &mut Status)
     let has_document = in_force.is_some_and(|generation| !generation.provenance.metadata_only);
     let mut found = documents;
     if found.is_empty() && !has_document {
-        found = empty.extract_if(.., |found| found.meta_data.has_effect()).collect();
+        found = empty
+            .extract_if(.., |found| {
+                found.meta_data.has_effect() || found.network_config.is_some()
+            })
+            .collect();
     }
     let empty = empty
         .iter()
@@ -365,6 +370,9 @@ fn apply(
             .notes
             .extend(crate::vendor::put_below(&mut accepted.config, vendor));
     }
+    if !take_network(&mut accepted.config, found, status) {
+        return settle(in_force, status);
+    }
     match commit(stores, in_force.as_ref(), found, fingerprint, accepted, steps) {
         Ok(generation) => {
             status.state = State::Applied;
@@ -381,6 +389,31 @@ fn apply(
             settle(in_force, status)
         }
     }
+}
+
+/// Takes in the network configuration beside a document; false when it refuses the document with it.
+fn take_network(config: &mut MachineConfig, found: &Found, status: &mut Status) -> bool {
+    match network::take(config, found) {
+        Beside::Nothing => {}
+        Beside::Unused => {
+            let note = format!(
+                "the network configuration on {} is not used: the document has its own",
+                found.origin
+            );
+            status.notes.push(note);
+        }
+        Beside::Taken(report) => log_report(&report),
+        Beside::Refused(report) => {
+            log_report(&report);
+            status.state = State::Rejected;
+            status
+                .notes
+                .push(format!("the network configuration is on {}", found.origin));
+            status.report = Some(report);
+            return false;
+        }
+    }
+    true
 }
 
 fn log_report(report: &Report) {

@@ -144,6 +144,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_netlink::fuzz::fuzz_netlink_message,
     },
     Target {
+        name: "network-config",
+        run: keelson_machine_config::fuzz::network_config,
+    },
+    Target {
         name: "nocloud-meta-data",
         run: keelson_config::fuzz::meta_data,
     },

@@ -230,6 +230,10 @@ pub enum DocumentFormat {
     CloudConfig,
     /// An archive with a cloud-config in it.
     Mime,
+    /// A network configuration of version 1 or 2.
+    Network,
+    /// OpenStack's `network_data.json`.
+    NetworkData,
 }
 
 /// A document to read: a file, or standard input.

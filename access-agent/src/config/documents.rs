@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use keelson_machine_config::network_config::{self, NetworkFormat};
 use keelson_machine_config::plan::{Change, plan as changes};
 use keelson_machine_config::render::{Style, human};
 use keelson_machine_config::{Code, Format, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
@@ -24,7 +25,10 @@ pub fn validate(
 ) -> anyhow::Result<u8> {
     let mut reports = Vec::new();
     for file in files {
-        reports.push(check(file, format)?.report);
+        reports.push(match format.and_then(network_format) {
+            Some(format) => check_network(file, format)?,
+            None => check(file, format)?.report,
+        });
     }
     if as_json {
         say(&json(&reports)?);
@@ -109,19 +113,40 @@ fn in_force(against: Option<&Path>) -> anyhow::Result<MachineConfig> {
     })
 }
 
-fn check(file: &Document, format: Option<DocumentFormat>) -> anyhow::Result<Verdict> {
+/// The format of what is no document but stands beside one.
+fn network_format(format: DocumentFormat) -> Option<NetworkFormat> {
+    match format {
+        DocumentFormat::Network => Some(NetworkFormat::CloudInit),
+        DocumentFormat::NetworkData => Some(NetworkFormat::OpenStack),
+        DocumentFormat::Native | DocumentFormat::CloudConfig | DocumentFormat::Mime => None,
+    }
+}
+
+fn check_network(file: &Document, format: NetworkFormat) -> anyhow::Result<Report> {
+    let (name, bytes) = content(file)?;
+    Ok(network_config::validate(&name, &bytes, format).report)
+}
+
+/// The name to call a file by, and what it holds.
+fn content(file: &Document) -> anyhow::Result<(String, Vec<u8>)> {
     let name = file
         .path()
         .map_or("standard input".to_owned(), |path| path.display().to_string());
     let bytes = read(file).with_context(|| format!("read {name}"))?;
-    let format = format.map_or_else(
-        || Format::detect(&bytes),
-        |format| match format {
-            DocumentFormat::Native => Format::Native,
-            DocumentFormat::CloudConfig => Format::CloudConfig,
-            DocumentFormat::Mime => Format::Mime,
-        },
-    );
+    Ok((name, bytes))
+}
+
+fn check(file: &Document, format: Option<DocumentFormat>) -> anyhow::Result<Verdict> {
+    let (name, bytes) = content(file)?;
+    let format = match format {
+        None => Format::detect(&bytes),
+        Some(DocumentFormat::Native) => Format::Native,
+        Some(DocumentFormat::CloudConfig) => Format::CloudConfig,
+        Some(DocumentFormat::Mime) => Format::Mime,
+        Some(DocumentFormat::Network | DocumentFormat::NetworkData) => {
+            anyhow::bail!("{name}: a network configuration stands beside a document; `config validate` checks it")
+        }
+    };
     Ok(keelson_machine_config::validate_as(&name, &bytes, format))
 }
 

@@ -48,3 +48,18 @@ pub fn yaml(data: &[u8]) {
 pub fn machine_json(data: &[u8]) {
     let _ = serde_json::from_slice::<crate::MachineConfig>(data);
 }
+
+/// A network configuration of each form. Whatever is accepted passes the native rules and reads back equal.
+pub fn network_config(data: &[u8]) {
+    use crate::network_config::{NetworkFormat, validate};
+    for format in [NetworkFormat::CloudInit, NetworkFormat::OpenStack] {
+        let verdict = validate("fuzz", data, format);
+        assert_eq!(verdict.accepted.is_some(), verdict.report.errors() == 0);
+        let _ = crate::render::human(&verdict.report, crate::render::Style::Plain);
+        if let Some(network) = verdict.accepted {
+            let read = serde_json::to_string(&network).and_then(|json| serde_json::from_str(&json));
+            assert_eq!(read.ok().as_ref(), Some(&network));
+            assert!(!verdict.fates.contains(&Fate::Refused));
+        }
+    }
+}

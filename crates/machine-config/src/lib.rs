@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod layers;
 mod mime;
 pub mod model;
+pub mod network_config;
 pub mod plan;
 mod redact;
 pub mod render;
