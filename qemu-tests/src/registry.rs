@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use keelson_os_build::boot::volume;
+use keelson_os_build::boot::{volume, volume_with};
 use keelson_os_build::cache::Cache;
 use keelson_os_build::demo;
 use keelson_os_build::oci::{Entry, Image, Registry, Start, image, layer, push};
@@ -101,6 +101,17 @@ impl Images {
 pub fn seed(folder: &Path, name: &str, document: &str) -> Result<PathBuf> {
     let path = folder.join(format!("{name}.seed"));
     volume(&path, document).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Writes a provisioning volume that holds a network configuration beside the document.
+///
+/// # Errors
+/// It cannot be written.
+pub fn seed_with_network(folder: &Path, name: &str, document: &str, network: &str) -> Result<PathBuf> {
+    let path = folder.join(format!("{name}.seed"));
+    volume_with(&path, document, &[("network-config", network)])
+        .with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }
 

@@ -73,7 +73,15 @@ impl Manager {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
-        if message.status.is_some() {
+        if message.status.is_some() && message.status != entry.status {
+            // What a service cannot do for lack of something outside is worth a line to the operator.
+            if let Some(problem) = message
+                .status
+                .as_deref()
+                .and_then(|text| text.strip_prefix("problem: "))
+            {
+                out.push(report(Level::Failure, format!("{name}: {problem}")));
+            }
             entry.status = message.status;
         }
         if message.watchdog

@@ -27,7 +27,7 @@ use crate::qemu::{Disk, Machine, MachineError, MachineSpec};
 pub use document::{Container, RegistryAccess, document};
 pub use fetch::client;
 pub use interrupt::Interrupt;
-pub use nocloud::volume;
+pub use nocloud::{volume, volume_with};
 pub use options::{Port, PortError};
 
 use fetch::Page;

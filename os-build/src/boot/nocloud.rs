@@ -16,6 +16,14 @@ const BYTES: u64 = 36 << 20;
 /// # Errors
 /// The file cannot be written.
 pub fn volume(path: &Path, user_data: &str) -> Result<(), FatError> {
+    volume_with(path, user_data, &[])
+}
+
+/// Writes the volume with further files, each a name and its content.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn volume_with(path: &Path, user_data: &str, more: &[(&str, &str)]) -> Result<(), FatError> {
     let mut file = File::create(path)?;
     file.set_len(BYTES)?;
     let digest = sha256(user_data.as_bytes());
@@ -27,10 +35,14 @@ pub fn volume(path: &Path, user_data: &str) -> Result<(), FatError> {
         id: 0x6b65_656c,
         time: 0,
     };
-    let files = [
+    let mut files = vec![
         ("user-data".to_owned(), user_data.as_bytes()),
         ("meta-data".to_owned(), meta_data.as_bytes()),
     ];
+    files.extend(
+        more.iter()
+            .map(|(name, content)| ((*name).to_owned(), content.as_bytes())),
+    );
     fat::write(&mut file, &volume, &files)
 }
 

@@ -117,6 +117,17 @@ pub struct Forward {
     pub guest: u16,
 }
 
+/// A further network card whose frames travel as datagrams over the host's loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    /// Hardware address of the card.
+    pub mac: String,
+    /// Port the machine listens at.
+    pub machine: u16,
+    /// Port its frames are sent to.
+    pub neighbour: u16,
+}
+
 /// A machine before it runs.
 #[derive(Debug, Clone)]
 pub struct MachineSpec {
@@ -134,6 +145,8 @@ pub struct MachineSpec {
     pub forwards: Option<Vec<Forward>>,
     /// The network card.
     pub card: Card,
+    /// Further cards, `wire0`, `wire1` … for the monitor.
+    pub wires: Vec<Wire>,
     /// A tap device of [`MachineSpec::namespace`] the machine hangs on instead of QEMU's own network.
     pub tap: Option<String>,
     /// The network namespace QEMU is started in (as `ip netns` names it; needs root).
@@ -166,6 +179,7 @@ impl MachineSpec {
             disks: vec![system],
             forwards: Some(Vec::new()),
             card: Card::default(),
+            wires: Vec::new(),
             tap: None,
             namespace: None,
             kernel_words: Vec::new(),
@@ -210,6 +224,10 @@ impl MachineSpec {
             Some(tap) => line.tap(tap, self.card),
             None => line.network(self.forwards.as_deref(), self.card),
         }
+        self.wires
+            .iter()
+            .enumerate()
+            .for_each(|(index, wire)| line.wire(index, wire));
         if !self.kernel_words.is_empty() {
             let words = self.kernel_words.join(" ").replace(',', ",,");
             line.pair(
@@ -327,6 +345,19 @@ impl Line {
         }
         self.pair("-netdev", Some(&user));
         self.network_card(card);
+    }
+
+    fn wire(&mut self, index: usize, wire: &Wire) {
+        let Wire {
+            mac,
+            machine,
+            neighbour,
+        } = wire;
+        let back = format!("socket,id=link{index},udp=127.0.0.1:{neighbour},localaddr=127.0.0.1:{machine}");
+        self.pair("-netdev", Some(&back));
+        self.device(&format!(
+            "virtio-net-pci,id=wire{index},netdev=link{index},mac={mac},romfile="
+        ));
     }
 
     fn tap(&mut self, name: &str, card: Card) {

@@ -6,12 +6,15 @@ mod cloud_config;
 mod commands;
 mod locked;
 mod metal;
+mod network;
 
 use std::process::ExitCode;
 
 use keelson_qemu_tests::{Case, case};
 
 static CASES: &[Case] = &[
+    Case::short("a_network_config_makes_bond_vlan_and_routes", network::bond_and_vlan),
+    Case::full("a_wrong_network_config_is_refused_and_dhcp_serves", network::refused),
     Case::short("metal_comes_up_on_ahci_with_e1000e", metal::ahci_and_e1000e),
     Case::short("every_byte_of_the_image_has_an_owner", bill::every_byte_has_an_owner),
     Case::short(

@@ -191,4 +191,13 @@ fn links_are_made_from_the_bottom_up() {
 fn links_of_others_are_left_alone() {
     let devices = [device(4, "bond0", Some("bond")), device(5, "eth0.7", Some("vlan"))];
     assert_eq!(steps(Some(&network("[network.link.eth0]\n")), &devices), []);
+
+    let config = network(&MADE.replace("pair", "bond0"));
+    let mut own = device(4, "bond0", Some("bond"));
+    own.link.bond = Some(BondSettings { mode: 0, ..SETTINGS });
+    let delete = Step::Delete {
+        index: 4,
+        name: "bond0".into(),
+    };
+    assert_eq!(steps(Some(&config), &[own]), [delete]);
 }

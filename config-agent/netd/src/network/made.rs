@@ -122,12 +122,15 @@ impl Scene<'_> {
         device.map(|device| &device.link)
     }
 
-    /// Whether a link that we made is not what the document asks for.
+    /// Whether a link that we made, or that has a name the document gives to one to be made, is not what it asks for.
+    /// (The module `bonding` makes a `bond0` by itself.)
     fn unwanted(&self, link: &Link) -> Option<Step> {
-        if link.alias.as_deref() != Some(MARK) {
+        let described = self.config.links.get(link.name.as_str());
+        let made = matches!(link.kind.as_deref(), Some("vlan" | "bond"));
+        let named = made && described.is_some_and(|described| !described.is_device());
+        if link.alias.as_deref() != Some(MARK) && !named {
             return None;
         }
-        let described = self.config.links.get(link.name.as_str());
         let wanted = described.is_some_and(|described| match link.kind.as_deref() {
             Some("vlan") => described.vlan.as_ref().is_some_and(|vlan| {
                 let lower = self.assignment.found.get(vlan.link.as_str()).copied();
