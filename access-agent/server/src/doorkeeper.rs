@@ -40,9 +40,9 @@ const REMEMBERED: usize = 4096;
 pub enum Ending {
     /// Somebody was logged in.
     Welcome,
-    /// Nothing was tried.
+    /// No key was tried.
     Silent,
-    /// Keys or passwords were refused, or the protocol was broken.
+    /// Keys or passwords were refused.
     Refused,
     /// The time to log in passed.
     Late,

@@ -159,7 +159,12 @@ fn settle(address: IpAddr, login: &Login, outcome: &Result<(), SessionError>) ->
         Err(error) if !is_plain_end(error) => {
             let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
             log::warn!(address:%, reason = reason.as_str(); "connection refused");
-            Ending::Refused
+            // Nothing was guessed by that: ssh-keyscan asks for algorithms that are not here.
+            if login.was_refused() {
+                Ending::Refused
+            } else {
+                Ending::Silent
+            }
         }
         _ if login.was_refused() => Ending::Refused,
         _ => Ending::Silent,

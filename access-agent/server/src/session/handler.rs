@@ -72,7 +72,7 @@ impl Handler for Connection {
         _: &mut Session,
     ) -> Done {
         let asked = format!("forward to {path}");
-        match self.forward(channel, path) {
+        match self.forward(channel, path).await {
             Ok(()) => {
                 self.log_request(&asked);
                 reply.accept().await;

@@ -143,18 +143,15 @@ impl Connection {
     }
 
     /// Joins a forwarded connection with the engine's socket, if that is what it is for.
-    fn forward(&mut self, channel: Channel<Msg>, path: &str) -> Result<(), String> {
+    async fn forward(&mut self, channel: Channel<Msg>, path: &str) -> Result<(), String> {
         if !is_engine_socket(path) {
             return Err("only /run/docker.sock can be reached from here".to_owned());
         }
         if self.role() != Role::Operator {
             return Err(ENGINE_IS_FOR_OPERATORS.to_owned());
         }
-        // Local, and answered by whoever listens: it does not wait.
-        let engine = std::os::unix::net::UnixStream::connect(&self.places.engine)
-            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-            .and_then(UnixStream::from_std)
-            .map_err(|error| format!("the container engine does not answer: {error}"))?;
+        let engine = UnixStream::connect(&self.places.engine).await;
+        let engine = engine.map_err(|error| format!("the container engine does not answer: {error}"))?;
         let open = self.channels.add(channel).ok_or(TOO_MANY)?;
         let parts = open.take_parts().ok_or(TOO_MANY)?;
         open.keep(tokio::spawn(async move {
