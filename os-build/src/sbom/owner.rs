@@ -33,7 +33,7 @@ pub fn of_root(path: &str) -> Option<Owner> {
     match path {
         "usr/sbin/e2fsck.static" => debian("e2fsck-static"),
         "usr/share/ca-certificates/ca-certificates.crt" => debian("ca-certificates"),
-        "usr/lib/os-release" | "usr/sbin/modprobe" | "bin" | "lib" | "sbin" => Some(Owner::Release),
+        "usr/lib/os-release" | "usr/sbin/modprobe" | "bin" | "lib" | "opt" | "sbin" | "srv" => Some(Owner::Release),
         _ if path.starts_with("usr/lib/keelson/") || path.starts_with("usr/share/keelson/") => Some(Owner::Release),
         _ => None,
     }
