@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use keelson_os_build::cache::Cache;
 use keelson_os_build::firmware::firmware;
 use keelson_os_build::qemu::{MachineSpec, Tpm};
-use keelson_os_build::secure_boot::{Keys, disk, ovmf};
+use keelson_os_build::secure_boot::disk::{self, Enrol};
+use keelson_os_build::secure_boot::{Keys, ovmf};
 
 use crate::disk::DiskFile;
 use crate::guest::Lab;
@@ -18,6 +19,7 @@ const MADE: u64 = 1_700_000_000;
 #[derive(Debug)]
 pub struct Locked {
     keys: Keys,
+    folder: PathBuf,
     code: PathBuf,
     variables: PathBuf,
 }
@@ -36,6 +38,7 @@ impl Locked {
         std::fs::write(&variables, ovmf::enrolled(&empty, &folder, MADE)?)?;
         Ok(Locked {
             keys,
+            folder,
             code: firmware.secure_code,
             variables,
         })
@@ -49,6 +52,23 @@ impl Locked {
         let out = lab.directory().join(format!("{name}.img"));
         disk::sign(&lab.environment().disk, &self.keys.database, &out, None)?;
         Ok(DiskFile::at(out))
+    }
+
+    /// The same, and the disk brings the keys to firmware that has none.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn disk_with_keys(&self, lab: &Lab, name: &str) -> Result<DiskFile> {
+        let out = lab.directory().join(format!("{name}.img"));
+        let enrol = Some((Enrol::IfSafe, self.folder.as_path()));
+        disk::sign(&lab.environment().disk, &self.keys.database, &out, enrol)?;
+        Ok(DiskFile::at(out))
+    }
+
+    /// Gives a machine the same firmware in setup mode: it has no keys yet.
+    pub fn fit_without_keys(&self, spec: &mut MachineSpec) {
+        spec.firmware_code.clone_from(&self.code);
+        spec.secure = true;
     }
 
     /// Gives a machine the firmware that starts only what the keys signed. Its variables last over the case's boots.

@@ -150,6 +150,22 @@ pub fn unsigned(environment: &Environment) -> Result<()> {
     })
 }
 
+/// Firmware without keys takes those of the disk at its first start, and from then on nothing else.
+pub fn brings_its_keys(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "locked-enrolled", |lab| {
+        let locked = Locked::new(lab)?;
+        let disk = locked.disk_with_keys(lab, "system")?;
+        let guest = lab.boot("guest", &disk, |spec| locked.fit_without_keys(spec))?;
+        guest.power_off()?;
+        // The same variables, another disk.
+        let unsigned = lab.disk("unsigned")?;
+        let guest = lab.start("guest", &unsigned, |spec| locked.fit_without_keys(spec))?;
+        guest.wait_for(0, "Access Denied")?;
+        guest.cut_power();
+        Ok(())
+    })
+}
+
 /// Words by SMBIOS, a credential and an addon on the ESP: the machine comes up as it would without them.
 pub fn added_things(environment: &Environment) -> Result<()> {
     const WORDS: &str = "rdinit=/planted root=/dev/vda7 init=/planted loglevel=7 keelson.slot=a";

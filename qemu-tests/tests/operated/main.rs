@@ -36,6 +36,7 @@ static CASES: &[Case] = &[
         locked::nothing_left_to_start,
     ),
     Case::full("an_unsigned_image_is_refused", locked::unsigned),
+    Case::full("a_disk_brings_its_keys_to_new_firmware", locked::brings_its_keys),
     Case::full(
         "added_words_credentials_and_addons_change_nothing",
         locked::added_things,
