@@ -17,6 +17,7 @@ pub mod keyed;
 mod network;
 pub mod places;
 pub mod power;
+pub mod remote;
 pub mod render;
 pub mod run;
 pub mod secrets;

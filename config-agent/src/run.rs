@@ -18,7 +18,7 @@ use crate::network::{self, Beside};
 use crate::places::Places;
 use crate::render;
 use crate::secrets::SecretStore;
-use crate::source::{Found, Looked, MetaData, Origin};
+use crate::source::{Found, Looked, MetaData};
 use crate::status::{State, Status};
 use crate::steps::Steps;
 
@@ -491,11 +491,11 @@ fn tidy(stores: &Stores, steps: Steps<'_>) -> anyhow::Result<()> {
         .context("remove old secrets")
 }
 
-/// Reads the origin of what is in force, for the tests.
+/// Where what is in force came from.
 ///
 /// # Errors
 /// The store is damaged.
-pub fn origin_in_force(places: &Places) -> Result<Option<Origin>, StoreError> {
+pub fn provenance_in_force(places: &Places) -> Result<Option<Provenance>, StoreError> {
     let in_force = Store::read_only(&places.config).load_in_force()?;
-    Ok(in_force.map(|generation| generation.provenance.origin))
+    Ok(in_force.map(|generation| generation.provenance))
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use keelson_machine_config::Report;
 use serde::Serialize;
 
-use crate::generation::Kept;
+use crate::generation::{self, Kept};
+use crate::places::Places;
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,6 +23,10 @@ pub enum State {
     None,
     /// A document was found that the policy in force does not allow.
     Reported,
+    /// There is none on the machine, and the network is being asked.
+    Asking,
+    /// There is none on the machine, and the network gave none in time; it is asked further.
+    Unreachable,
 }
 
 /// `status.json`.
@@ -89,7 +95,7 @@ impl Status {
         } else if matches!(self.state, State::Rejected | State::Reported) {
             lines.push("in force: the configuration from before".to_owned());
         }
-        if self.state == State::None {
+        if matches!(self.state, State::None | State::Unreachable) {
             let (looked_at, ms) = (self.looked_at.join(", "), self.looking_ms);
             lines.push(format!("looked at: {looked_at} ({ms} ms)"));
             lines.push("to give one: attach a volume labelled cidata with the file user-data".to_owned());
@@ -97,6 +103,14 @@ impl Status {
         lines.extend(self.notes.iter().cloned());
         lines.extend(self.degraded.iter().map(|what| format!("degraded: {what}")));
         lines
+    }
+
+    /// A service of the network is being asked. A machine without a document waits for it; another does not.
+    pub fn asks(&mut self, service: &str) {
+        if self.state == State::None {
+            self.state = State::Asking;
+        }
+        self.notes.push(format!("asking {service}"));
     }
 
     fn headline(&self) -> String {
@@ -115,9 +129,25 @@ impl Status {
                 None => "no document is applied".to_owned(),
             },
             State::None => "there is no document".to_owned(),
+            State::Asking => "there is no document on the machine".to_owned(),
+            State::Unreachable => "there is no document on the machine, and the network gives none yet".to_owned(),
             State::Reported => "a document was found and not applied".to_owned(),
         }
     }
+}
+
+/// Says what became of the configuration: on the console, in the journal and as `status.json`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn publish(status: &Status, places: &Places) -> anyhow::Result<()> {
+    let lines = status.lines();
+    print(&lines, &places.dev.join("console"));
+    for line in &lines {
+        log::info!("{line}");
+    }
+    let json = generation::json(status).context("write the status as JSON")?;
+    keelson_durable::replace(&places.run.join("config/status.json"), &json, 0o644).context("write the status")
 }
 
 /// Prints lines where the operator looks, or to standard error where there is no console.

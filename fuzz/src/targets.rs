@@ -136,6 +136,14 @@ pub const TARGETS: &[Target] = &[
         run: keelson_machine_config::fuzz::machine_json,
     },
     Target {
+        name: "metadata-answer",
+        run: keelson_metadata::fuzz::answers,
+    },
+    Target {
+        name: "metadata-message",
+        run: keelson_config::fuzz::metadata_message,
+    },
+    Target {
         name: "module-index",
         run: keelson_init::initrd::fuzz::module_index,
     },

@@ -29,6 +29,14 @@ const TABLE: &[Row] = &[
     ),
     ("config", "root", Some(&["CAP_CHOWN"]), Seccomp::Service, false, true),
     (
+        "config-metadata",
+        "root",
+        Some(&["CAP_CHOWN"]),
+        Seccomp::Service,
+        false,
+        true,
+    ),
+    (
         "devices",
         "root",
         Some(&["CAP_SYS_MODULE", "CAP_DAC_READ_SEARCH"]),
@@ -53,6 +61,7 @@ const TABLE: &[Row] = &[
         true,
     ),
     ("measure-ready", "root", Some(&[]), Seccomp::Service, false, true),
+    ("metadata", "metadata", Some(&[]), Seccomp::Service, false, true),
     (
         "netd",
         "net",

@@ -12,6 +12,7 @@ use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS, Current};
 use keelson_image_layout::verity::BLOCK;
 use keelson_image_layout::{EntryName, Part, Slot, SlotState};
 use keelson_os_build::disk::esp::{self, Contents, Held};
+use keelson_os_build::disk::region::Region;
 use rustix::fs::SeekFrom;
 
 /// A raw disk image that belongs to one machine.
@@ -156,14 +157,8 @@ impl DiskFile {
     /// # Errors
     /// The ESP is damaged.
     pub fn entry_files(&self) -> Result<Vec<String>> {
-        let length = Part::Esp.size().unwrap_or_default();
-        let window = EspWindow {
-            file: File::open(&self.0)?,
-            start: Part::Esp.start(),
-            length,
-            position: 0,
-        };
-        let esp = fatfs::FileSystem::new(window, fatfs::FsOptions::new()).context("open the ESP")?;
+        let file = File::open(&self.0)?;
+        let esp = fatfs::FileSystem::new(esp_region(&file), fatfs::FsOptions::new()).context("open the ESP")?;
         let directory = esp.root_dir().open_dir("EFI/Linux").context("open EFI/Linux")?;
         let mut names = Vec::new();
         for entry in directory.iter() {
@@ -174,6 +169,18 @@ impl DiskFile {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Writes a file of the folder `keelson` on the ESP.
+    ///
+    /// # Errors
+    /// The ESP is damaged or full.
+    pub fn write_esp_file(&self, name: &str, content: &[u8]) -> Result<()> {
+        let file = File::options().read(true).write(true).open(&self.0)?;
+        let esp = fatfs::FileSystem::new(esp_region(&file), fatfs::FsOptions::new()).context("open the ESP")?;
+        let folder = esp.root_dir().create_dir("keelson").context("make the folder")?;
+        io::Write::write_all(&mut folder.create_file(name)?, content).context("write the file")?;
+        Ok(())
     }
 
     /// The entry of a slot.
@@ -230,45 +237,9 @@ impl DiskFile {
     }
 }
 
-/// A window of a file, for the FAT reader; it cannot be written.
-struct EspWindow {
-    file: File,
-    start: u64,
-    length: u64,
-    position: u64,
-}
-
-impl io::Read for EspWindow {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        let count = self.file.read_at(buffer, self.start + self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl io::Write for EspWindow {
-    fn write(&mut self, _buffer: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl io::Seek for EspWindow {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            io::SeekFrom::Start(position) => Some(position),
-            io::SeekFrom::End(offset) => self.length.checked_add_signed(offset),
-            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
+/// The EFI system partition of a disk.
+fn esp_region(disk: &File) -> Region<'_> {
+    Region::new(disk, Part::Esp.start(), Part::Esp.size().unwrap_or_default())
 }
 
 /// Copies the data of a file and leaves its holes holes.

@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod flavour;
 pub mod guest;
 pub mod journal;
+pub mod metadata;
 pub mod provisioned;
 pub mod registry;
 pub mod secure;

@@ -6,6 +6,7 @@
 pub mod block;
 mod config_drive;
 pub mod credential;
+pub mod ec2;
 pub mod encoding;
 mod esp;
 mod fat;
@@ -39,8 +40,8 @@ use crate::places::Places;
 #[must_use]
 pub fn look(places: &Places, pinned: Option<&Origin>) -> Looked {
     let (begun, sys) = (Instant::now(), places.sys.as_path());
-    let mut waiting = settle::Waiting::new();
-    waiting.for_firmware(sys);
+    let waiting = settle::Waiting::new(places);
+    waiting.for_firmware();
     let mut looked = Looked::default();
     fw_cfg::look(sys, &mut looked);
     smbios::look(sys, &mut looked);
@@ -51,7 +52,7 @@ pub fn look(places: &Places, pinned: Option<&Origin>) -> Looked {
             .any(|found| pinned.is_none_or(|pinned| pinned.same_as(&found.origin)))
     };
     let mut volumes = volumes::look(sys, &places.dev);
-    while !enough(&looked.found) && !enough(&volumes.found) && volumes.problems.is_empty() && waiting.worthwhile(sys) {
+    while !enough(&looked.found) && !enough(&volumes.found) && volumes.problems.is_empty() && waiting.worthwhile() {
         volumes = volumes::look(sys, &places.dev);
     }
     looked.found.append(&mut volumes.found);
@@ -76,7 +77,7 @@ fn bounded_read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 pub mod fuzz {
     use keelson_machine_config::MAX_DOCUMENT;
 
-    use super::{MetaData, Volume, config_drive, encoding, nocloud, smbios};
+    use super::{MetaData, Volume, config_drive, ec2, encoding, nocloud, smbios};
 
     /// A block device: label, identity and the files of a volume.
     pub fn volume(data: &[u8]) {
@@ -105,6 +106,13 @@ pub mod fuzz {
     pub fn smbios_table(data: &[u8]) {
         if let Ok(parts) = smbios::parts(data) {
             assert!(parts.len() <= smbios::MAX_PAYLOAD);
+        }
+    }
+
+    /// What the program that asks the metadata service says.
+    pub fn metadata_message(data: &[u8]) {
+        if let Ok(message) = serde_json::from_slice(data) {
+            let _ = ec2::looked(message);
         }
     }
 

@@ -4,31 +4,41 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use keelson_image_layout::paths;
+
+use crate::places::Places;
+
 /// The longest the boot waits for a device.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(10);
 
 /// A bounded wait.
-pub(super) struct Waiting {
+pub(super) struct Waiting<'a> {
     until: Instant,
+    sys: &'a Path,
+    /// Exists once storage drivers have looked.
+    storage_detected: PathBuf,
 }
 
-impl Waiting {
-    pub(super) fn new() -> Self {
+impl<'a> Waiting<'a> {
+    pub(super) fn new(places: &'a Places) -> Self {
+        let mark = Path::new(paths::STORAGE_DETECTED).file_name().unwrap_or_default();
         Self {
             until: Instant::now() + PATIENCE,
+            sys: &places.sys,
+            storage_detected: places.run.join(mark),
         }
     }
 
     /// After a short sleep, whether to look again: not when time is up, nor when nothing more is to come.
-    pub(super) fn worthwhile(&mut self, sys: &Path) -> bool {
-        still_detecting(sys) && self.step()
+    pub(super) fn worthwhile(&self) -> bool {
+        still_detecting(self.sys, &self.storage_detected) && self.step()
     }
 
-    /// Waits for the driver of the hypervisor's firmware device, if there is such a device.
-    pub(super) fn for_firmware(&mut self, sys: &Path) {
-        while FIRMWARE.pending(sys) && self.step() {}
+    /// Waits until the driver of the hypervisor's firmware device shows what is there, if there is such a device.
+    pub(super) fn for_firmware(&self) {
+        while firmware_pending(self.sys) && self.step() {}
     }
 
     /// Sleeps a little, unless time is up.
@@ -41,6 +51,9 @@ impl Waiting {
     }
 }
 
+const PCI: &str = "bus/pci/devices";
+const STORAGE: &str = "0x01";
+
 /// Where storage shows, and what is there once it is detected.
 struct Bus {
     /// Folder of devices.
@@ -51,19 +64,12 @@ struct Bus {
     done: (&'static str, usize),
 }
 
-/// Shows its content as soon as its driver is there.
-const FIRMWARE: Bus = Bus {
-    devices: "bus/platform/devices",
-    attribute: ("modalias", "acpi:QEMU0002"),
-    done: ("driver", 0),
-};
-
 /// Loading a driver ends with the detection of what hangs on PCI and virtio; a USB stick is looked at a second later.
 const BUSES: [Bus; 4] = [
     // Class 01: mass storage.
     Bus {
-        devices: "bus/pci/devices",
-        attribute: ("class", "0x01"),
+        devices: PCI,
+        attribute: ("class", STORAGE),
         done: ("driver", 0),
     },
     Bus {
@@ -94,8 +100,25 @@ impl Bus {
     }
 }
 
-fn still_detecting(sys: &Path) -> bool {
-    BUSES.iter().any(|bus| bus.pending(sys))
+fn still_detecting(sys: &Path, storage_detected: &Path) -> bool {
+    // A driver is bound before it has looked, so that it alone says nothing of disks and discs.
+    let controllers = || {
+        let devices = entries(&sys.join(PCI)).into_iter();
+        let mut classes = devices.filter_map(|device| fs::read_to_string(device.join("class")).ok());
+        classes.any(|class| class.starts_with(STORAGE))
+    };
+    BUSES.iter().any(|bus| bus.pending(sys)) || !storage_detected.exists() && controllers()
+}
+
+/// QEMU's device is there and its driver not, or still reading: a module is live when it has read all.
+fn firmware_pending(sys: &Path) -> bool {
+    let there = entries(&sys.join("bus/platform/devices")).iter().any(|device| {
+        device
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("QEMU0002"))
+    });
+    let module = fs::read_to_string(sys.join("module/qemu_fw_cfg/initstate"));
+    there && !module.is_ok_and(|state| state.trim() == "live")
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
@@ -133,6 +156,9 @@ mod tests {
             ),
         ] {
             let root = tempfile::tempdir().unwrap();
+            let mark = root.path().join("mark");
+            fs::write(&mark, "").unwrap();
+            let still_detecting = |sys: &Path| still_detecting(sys, &mark);
             let device = root.path().join(device);
             fs::create_dir_all(&device).unwrap();
             fs::write(device.join(attribute), "0x020000\n").unwrap();
@@ -142,5 +168,33 @@ mod tests {
             fs::create_dir_all(device.join(done)).unwrap();
             assert!(!still_detecting(root.path()));
         }
+    }
+
+    #[test]
+    fn a_bound_controller_is_waited_for_until_its_driver_has_looked() {
+        let root = tempfile::tempdir().unwrap();
+        let (sys, mark) = (root.path(), root.path().join("mark"));
+        assert!(!still_detecting(sys, &mark));
+        let device = sys.join("bus/pci/devices/0000:00:1f.2");
+        fs::create_dir_all(device.join("driver")).unwrap();
+        fs::write(device.join("class"), "0x010601\n").unwrap();
+        assert!(still_detecting(sys, &mark));
+        fs::write(&mark, "").unwrap();
+        assert!(!still_detecting(sys, &mark));
+    }
+
+    #[test]
+    fn the_firmware_device_is_waited_for_until_its_module_has_read_it() {
+        let root = tempfile::tempdir().unwrap();
+        let sys = root.path();
+        assert!(!firmware_pending(sys));
+        fs::create_dir_all(sys.join("bus/platform/devices/QEMU0002:00")).unwrap();
+        assert!(firmware_pending(sys));
+        let state = sys.join("module/qemu_fw_cfg/initstate");
+        fs::create_dir_all(state.parent().unwrap()).unwrap();
+        fs::write(&state, "coming\n").unwrap();
+        assert!(firmware_pending(sys));
+        fs::write(&state, "live\n").unwrap();
+        assert!(!firmware_pending(sys));
     }
 }

@@ -8,6 +8,7 @@ pub mod boot_history;
 pub mod efi_variable;
 pub mod facts;
 pub mod fuzz;
+pub mod metadata;
 pub mod partitions;
 pub mod paths;
 pub mod release;

@@ -25,12 +25,16 @@ pub const BOOT_FACTS: &str = "/run/keelson/boot.json";
 pub const CONTROL: &str = "/run/keelson/control";
 /// Readiness datagrams (`NOTIFY_SOCKET`).
 pub const NOTIFY: &str = "/run/keelson/notify";
+/// Exists once the drivers of storage controllers have looked at what hangs on them.
+pub const STORAGE_DETECTED: &str = "/run/keelson/storage-detected";
 /// Exists from before the first unit is stopped for the end of the machine; `reboot` or `power-off`.
 pub const SHUTTING_DOWN: &str = "/run/keelson/shutting-down";
 /// The configuration in force, JSON.
 pub const MACHINE_CONFIG: &str = "/run/keelson/config/machine.json";
 /// How applying the configuration went, JSON.
 pub const CONFIG_STATUS: &str = "/run/keelson/config/status.json";
+/// Where what a metadata service says is handed over.
+pub const METADATA_SOCKET: &str = "/run/keelson/config/metadata.sock";
 /// Secret values, one file each, for the one program that needs it.
 pub const RUN_SECRETS: &str = "/run/keelson/secrets";
 /// The engine's API.

@@ -12,7 +12,7 @@ pub struct User {
 }
 
 /// Every user of the image.
-pub const USERS: [User; 8] = [
+pub const USERS: [User; 9] = [
     User {
         name: "root",
         id: 0,
@@ -47,6 +47,11 @@ pub const USERS: [User; 8] = [
         name: "access",
         id: 906,
         purpose: "operator access",
+    },
+    User {
+        name: "metadata",
+        id: 909,
+        purpose: "asks the cloud's metadata service",
     },
     User {
         name: "core",

@@ -118,6 +118,17 @@ impl Client {
         }
     }
 
+    /// Asks and does not wait: the answer would only come when the unit is up. What was asked before is dealt with before
+    /// what is asked later.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the connection fails.
+    pub fn order(&mut self, request: Request) -> Result<(), ClientError> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&RequestFrame { id, request })
+    }
+
     /// The next notice, after a [`Request::Subscribe`].
     ///
     /// # Errors

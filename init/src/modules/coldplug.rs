@@ -64,10 +64,19 @@ impl Coldplug {
 }
 
 /// Loads drivers for every device of the machine; for the system stage. A hypervisor's own come first: its network
-/// link is what services wait for.
-pub fn run() -> usize {
+/// link is what services wait for. Then storage, which the configuration waits for: `storage_detected` is called when its
+/// drivers have looked at what is there.
+pub fn run(storage_detected: impl FnOnce()) -> usize {
     let (mut coldplug, mut loader, sys) = (Coldplug::default(), Loader::of_running_kernel(), Path::new("/sys"));
-    coldplug.run_paravirtual(&mut loader, sys) + coldplug.run(&mut loader, sys)
+    let paravirtual = coldplug.run_paravirtual(&mut loader, sys);
+    let storage = coldplug.run_for(&mut loader, sys, |_, alias| is_storage(alias));
+    storage_detected();
+    paravirtual + storage + coldplug.run(&mut loader, sys)
+}
+
+/// A controller (PCI class 01), or what was found on one. A driver of such a controller is loaded when it has looked.
+fn is_storage(alias: &str) -> bool {
+    alias.starts_with("scsi:") || alias.starts_with("pci:") && alias.contains("bc01sc")
 }
 
 #[cfg(test)]
@@ -91,6 +100,8 @@ mod tests {
             modaliases(sys.path()).into_iter().collect::<Vec<_>>(),
             ["pci:v1", "virtio:d2"]
         );
+        assert!(is_storage("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01") && is_storage("scsi:t-0x05"));
+        assert!(!is_storage("pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00"));
         let mut coldplug = Coldplug::default();
         let virtio = |_: &Loader, alias: &str| alias.starts_with("virtio:");
         assert_eq!(coldplug.run_for(&mut Loader::open(sys.path()), sys.path(), virtio), 0);

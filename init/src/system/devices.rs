@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::ExitCode;
 
+use keelson_image_layout::paths;
 use rustix::net::SocketFlags;
 
 use super::uevent::{self, Received};
@@ -27,7 +28,7 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let loaded = modules::coldplug::run() + load_all(&class_aliases());
+    let loaded = modules::coldplug::run(mark_storage) + load_all(&class_aliases());
     log::info!("drivers loaded for the devices of this machine: {loaded} modules");
     say_ready();
     let mut asked = modules::coldplug::modaliases(Path::new("/sys"));
@@ -36,7 +37,7 @@ pub fn run() -> ExitCode {
             Received::Event(event) if event.action == "add" => event.modalias,
             // Events were lost, or somebody else spoke: look again.
             Received::Other => {
-                modules::coldplug::run();
+                modules::coldplug::run(|| ());
                 None
             }
             Received::Event(_) | Received::Nothing => None,
@@ -44,6 +45,13 @@ pub fn run() -> ExitCode {
         if let Some(alias) = alias.filter(|alias| asked.insert(alias.clone())) {
             load_all(&BTreeSet::from([alias]));
         }
+    }
+}
+
+/// For who looks for volumes: nothing more is to come from what was there at the start.
+fn mark_storage() {
+    if let Err(error) = std::fs::write(paths::STORAGE_DETECTED, "") {
+        log::warn!("cannot say that storage is detected: {error}");
     }
 }
 

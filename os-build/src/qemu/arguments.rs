@@ -128,6 +128,17 @@ pub struct Wire {
     pub neighbour: u16,
 }
 
+/// A program on the host that answers at an address of the guest's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The guest's network, in which the address lies, for instance `169.254.0.0/16`.
+    pub network: String,
+    /// Address and port.
+    pub address: String,
+    /// Run for each connection, with the connection as standard input and output; words separated by blanks.
+    pub command: String,
+}
+
 /// A machine before it runs.
 #[derive(Debug, Clone)]
 pub struct MachineSpec {
@@ -153,6 +164,12 @@ pub struct MachineSpec {
     pub namespace: Option<String>,
     /// Words the boot stub appends to the kernel command line (SMBIOS type 11).
     pub kernel_words: Vec<String>,
+    /// Blobs of the firmware configuration device: name and file.
+    pub fw_cfg: Vec<(String, PathBuf)>,
+    /// Further `-smbios` values, for instance `type=1,manufacturer=Amazon EC2`.
+    pub smbios: Vec<String>,
+    /// A network other than QEMU's usual one, with a program behind a TCP address of it.
+    pub service: Option<Service>,
     /// Start of the guest's clock as `-rtc base=` takes it, for instance `1970-01-01T00:00:00`.
     pub clock_base: Option<String>,
     /// Whether the firmware code is one with Secure Boot: its variables are out of the system's reach.
@@ -183,6 +200,9 @@ impl MachineSpec {
             tap: None,
             namespace: None,
             kernel_words: Vec::new(),
+            fw_cfg: Vec::new(),
+            smbios: Vec::new(),
+            service: None,
             clock_base: None,
             secure: false,
             tpm: None,
@@ -222,7 +242,13 @@ impl MachineSpec {
             .for_each(|(index, disk)| line.disk(index, disk));
         match &self.tap {
             Some(tap) => line.tap(tap, self.card),
-            None => line.network(self.forwards.as_deref(), self.card),
+            None => line.network(self.forwards.as_deref(), self.service.as_ref(), self.card),
+        }
+        for (name, file) in &self.fw_cfg {
+            line.pair("-fw_cfg", Some(&format!("name={name},file={}", comma(file))));
+        }
+        for value in &self.smbios {
+            line.pair("-smbios", Some(value));
         }
         self.wires
             .iter()
@@ -330,9 +356,18 @@ impl Line {
         self.pair("-device", Some(device));
     }
 
-    fn network(&mut self, forwards: Option<&[Forward]>, card: Card) {
+    fn network(&mut self, forwards: Option<&[Forward]>, service: Option<&Service>, card: Card) {
         let Some(forwards) = forwards else { return };
         let mut user = "user,id=net0".to_owned();
+        if let Some(Service {
+            network,
+            address,
+            command,
+        }) = service
+        {
+            let command = command.replace(',', ",,");
+            user.push_str(&format!(",net={network},guestfwd=tcp:{address}-cmd:{command}"));
+        }
         for forward in forwards {
             let protocol = match forward.protocol {
                 Protocol::Tcp => "tcp",
@@ -399,6 +434,22 @@ mod tests {
         let text = line(|spec| spec.disks[0].write_log = Some("w.log".into()));
         assert!(text.contains("driver=blklogwrites,node-name=rec0,file=raw0,log=log0"));
         assert!(text.contains("virtio-blk-pci,drive=rec0,serial=keelson-system,request-merging=off,bootindex=0"));
+    }
+
+    #[test]
+    fn firmware_and_network_can_say_more() {
+        let text = line(|spec| {
+            spec.fw_cfg = vec![("opt/org.keelson/config".into(), "a,b".into())];
+            spec.smbios = vec!["type=1,manufacturer=Amazon EC2".into()];
+            spec.service = Some(Service {
+                network: "169.254.0.0/16".into(),
+                address: "169.254.169.254:80".into(),
+                command: "mock doc".into(),
+            });
+        });
+        assert!(text.contains("-fw_cfg name=opt/org.keelson/config,file=a,,b"));
+        assert!(text.contains("-smbios type=1,manufacturer=Amazon EC2"));
+        assert!(text.contains("net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:mock doc"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod terminal;
 pub mod tpm;
 
 pub use accel::Accel;
-pub use arguments::{Disk, Forward, MachineSpec, Protocol};
+pub use arguments::{Bus, Disk, Forward, MachineSpec, Protocol, Service};
 pub use console::Console;
 pub use machine::{Machine, MachineError};
 pub use tpm::Tpm;

@@ -8,11 +8,12 @@ use keelson_image_layout::paths;
 use super::{Ingredients, RootError, files_of, has, read};
 
 /// Our programs, by file name, in `/usr/bin`.
-pub const PROGRAMS: [&str; 10] = [
+pub const PROGRAMS: [&str; 11] = [
     "keelson",
     "keelson-config",
     "keelson-init",
     "keelson-journald",
+    "keelson-metadata",
     "keelson-netd",
     "keelson-oci",
     "keelson-runtimed",
@@ -25,10 +26,11 @@ pub const PROGRAMS: [&str; 10] = [
 pub const FOREIGN: [(&str, &str); 1] = [("usr/sbin/e2fsck.static", "repairs the state file system after damage")];
 
 /// Where unit files lie in the repository.
-pub const UNIT_FOLDERS: [&str; 7] = [
+pub const UNIT_FOLDERS: [&str; 8] = [
     "init/units",
     "init/journal/units",
     "config-agent/units",
+    "config-agent/metadata/units",
     "config-agent/netd/units",
     "runtime/units",
     "update-agent/units",

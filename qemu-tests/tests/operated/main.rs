@@ -7,6 +7,7 @@ mod commands;
 mod locked;
 mod metal;
 mod network;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,13 @@ static CASES: &[Case] = &[
     Case::short("operators_ask_and_reboot_over_ssh", commands::answers),
     Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
     Case::full("metal_comes_up_on_nvme_and_usb", metal::other_devices),
+    Case::short("the_firmware_gives_a_document", sources::firmware),
+    Case::short("the_metadata_service_gives_a_document", sources::ec2),
+    Case::full(
+        "a_metadata_service_that_is_not_there_is_said_in_time",
+        sources::ec2_unreachable,
+    ),
+    Case::full("smbios_esp_config_drive_and_iso_give_documents", sources::others),
 ];
 
 fn main() -> ExitCode {
