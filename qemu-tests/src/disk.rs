@@ -228,6 +228,25 @@ impl DiskFile {
         Ok(output.stdout)
     }
 
+    /// Changes the state partition of a machine that is off, by a request of debugfs(8).
+    ///
+    /// # Errors
+    /// The program cannot be run, or says something against it.
+    pub fn change_state(&self, request: &str) -> Result<()> {
+        let target = format!("{}?offset={}", self.0.display(), Part::State.start());
+        let output = Command::new("/usr/sbin/debugfs")
+            .args(["-w", "-R", request, &target])
+            .output()
+            .context("run debugfs")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Its first line is its version.
+        anyhow::ensure!(
+            output.status.success() && said.lines().count() <= 1,
+            "{request}: {said}"
+        );
+        Ok(())
+    }
+
     /// Text of a file on the state partition.
     ///
     /// # Errors

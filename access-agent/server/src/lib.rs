@@ -12,6 +12,7 @@ pub mod inflow;
 pub mod login;
 pub mod request;
 pub mod run;
+pub mod running;
 pub mod server;
 pub mod session;
 pub mod terminal;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keelson_daemon::run("keelson-sshd", keelson_sshd::run::run())
+    keelson_daemon::run_to_end("keelson-sshd", keelson_sshd::run::run())
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::doorkeeper::Limits;
+use crate::running::Running;
 use crate::server::{Behaviour, Places, Server};
 use crate::{algorithms, host_key};
 
@@ -22,7 +23,12 @@ const PORT: u16 = 22;
 /// How long logging in may take.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Serves the machine until it is dropped; returns at once if nobody has a key.
+/// How long the end waits for programs that still answer.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long what was said last takes to leave.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// Serves the machine until it is asked to stop; returns at once if nobody has a key.
 ///
 /// # Errors
 /// The configuration, the host key or the port cannot be had.
@@ -43,19 +49,34 @@ pub async fn run() -> anyhow::Result<()> {
     let listener = listen().await.context("listen on the port of ssh")?;
     drop_capabilities().context("give up capabilities")?;
     announce(&host_key);
+    let running = Running::default();
     let server = Server::new(Behaviour {
         protocol: algorithms::config(host_key),
         accounts: Arc::new(accounts),
         places: Places {
             program: Path::new(paths::PROGRAMS).join("keelson"),
             engine: paths::ENGINE_SOCKET.into(),
+            running: running.clone(),
         },
         limits: Limits::default(),
         grace: GRACE,
     });
     keelson_daemon::notify::ready();
-    server.serve(listener).await;
+    tokio::select! {
+        () = server.serve(listener) => {}
+        () = keelson_daemon::termination() => {}
+    }
+    finish(&running).await;
     Ok(())
+}
+
+/// Who asked for a reboot wants to hear that it was heard: answers under way may still arrive.
+async fn finish(running: &Running) {
+    let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
+    while running.any() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(MOMENT).await;
+    }
+    tokio::time::sleep(MOMENT).await;
 }
 
 fn configuration(path: &Path) -> anyhow::Result<MachineConfig> {

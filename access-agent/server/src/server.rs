@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::accounts::Accounts;
 use crate::doorkeeper::{Doorkeeper, Ending, Limits, Turned};
 use crate::login::Login;
+use crate::running::Running;
 use crate::session::{Connection, SessionError};
 
 /// How long the system may be out of descriptors before a connection is tried again.
@@ -28,6 +29,8 @@ pub struct Places {
     pub program: PathBuf,
     /// The engine's socket.
     pub engine: PathBuf,
+    /// The programs that run.
+    pub running: Running,
 }
 
 /// How a server behaves.
@@ -127,8 +130,8 @@ impl Server {
 
 /// The protocol's task has no handle to stop it by; without its connection it ends.
 fn give_up(handle: &OwnedFd, address: IpAddr) -> Ending {
-    let _ = shutdown(handle, Shutdown::Both);
     log::warn!(address:%, reason = "nobody logged in in time"; "connection closed");
+    let _ = shutdown(handle, Shutdown::Both);
     Ending::Late
 }
 

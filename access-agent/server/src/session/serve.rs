@@ -35,14 +35,11 @@ pub struct Service {
 
 impl Service {
     /// Carries out a plan and ends the channel.
-    pub async fn carry_out(mut self, plan: Plan) {
+    pub async fn carry_out(self, plan: Plan) {
         let code = match plan {
             Plan::Say(text) => self.tell(Stream::Output, &text, 0).await,
             Plan::Refuse { message, code } => self.tell(Stream::Error, &message, code).await,
-            Plan::Run(words) => match self.start(&words) {
-                Ok(child) => self.attend(child).await,
-                Err(error) => self.fail(&format!("cannot start: {error}")).await,
-            },
+            Plan::Run(words) => return self.run(&words).await,
             Plan::Engine => match UnixStream::connect(&self.places.engine).await {
                 Ok(socket) => {
                     join_socket(socket, &self.inflow, &self.output).await;
@@ -53,6 +50,16 @@ impl Service {
                         .await
                 }
             },
+        };
+        self.output.finish(Some(code)).await;
+    }
+
+    /// Counts as running until the client has been told the end.
+    async fn run(mut self, words: &[String]) {
+        let _counted = self.places.running.start();
+        let code = match self.start(words) {
+            Ok(child) => self.attend(child).await,
+            Err(error) => self.fail(&format!("cannot start: {error}")).await,
         };
         self.output.finish(Some(code)).await;
     }

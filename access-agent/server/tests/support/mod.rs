@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use keelson_sshd::accounts::Accounts;
 use keelson_sshd::doorkeeper::Limits;
+use keelson_sshd::running::Running;
 use keelson_sshd::server::{Behaviour, Places, Server};
 use keelson_sshd::{algorithms, host_key};
 
@@ -76,6 +77,7 @@ impl Bench {
             places: Places {
                 program,
                 engine: engine.clone(),
+                running: Running::default(),
             },
             limits,
             grace,
