@@ -77,12 +77,12 @@ impl Flavour {
     /// The kernel's command line. Nothing on it is ours: what a machine trusts is in the initramfs. PID 1 writes to
     /// every console, units to the last one that exists. It ends in `--`, so that the kernel takes no parameter from
     /// what stub and firmware append. Without `no_timer_check` an emulator that is short of time fails a test of its
-    /// timer; under hypervisors the kernel leaves that test out by itself.
+    /// timer (`docs/decisions/0009-closed-command-line.md`); real machines keep that test.
     #[must_use]
     pub const fn command_line(self) -> &'static str {
         match self {
             Flavour::Cloud => "console=ttyS0 quiet loglevel=4 panic=5 no_timer_check --",
-            Flavour::Metal => "console=tty0 console=ttyS0 quiet loglevel=4 panic=5 no_timer_check --",
+            Flavour::Metal => "console=tty0 console=ttyS0 quiet loglevel=4 panic=5 --",
         }
     }
 }

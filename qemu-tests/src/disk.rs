@@ -13,6 +13,7 @@ use keelson_image_layout::verity::BLOCK;
 use keelson_image_layout::{EntryName, Part, Slot, SlotState};
 use keelson_os_build::disk::esp::{self, Contents, Held};
 use keelson_os_build::disk::region::Region;
+use keelson_os_build::uki;
 use rustix::fs::SeekFrom;
 
 /// A raw disk image that belongs to one machine.
@@ -137,6 +138,20 @@ impl DiskFile {
                 .context("the slot has no entry")?;
             entry.bytes = change(&entry.bytes)?;
             Ok(())
+        })
+    }
+
+    /// Puts the kernel's log onto the console, where milestones of a boot are looked for.
+    ///
+    /// # Errors
+    /// As [`DiskFile::change_entry`].
+    pub fn show_kernel_log(&self) -> Result<()> {
+        Slot::ALL.into_iter().try_for_each(|slot| {
+            self.change_entry(slot, |entry| {
+                let line = uki::section(entry, ".cmdline").context("the entry has no command line")?;
+                let line = String::from_utf8_lossy(line).replace("loglevel=4", "loglevel=7");
+                uki::with_command_line(entry, &line).context("the command line does not fit")
+            })
         })
     }
 

@@ -8,9 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keelson_image_layout::Slot;
 use keelson_os_build::qemu::{Disk, Forward, Protocol};
-use keelson_os_build::uki;
 use keelson_qemu_tests::fetch::{free_port, get, get_within};
 use keelson_qemu_tests::registry::{Images, seed};
 use keelson_qemu_tests::{DiskFile, Environment, Extent, Lab};
@@ -65,7 +63,7 @@ fn run() -> Result<()> {
     let guest = lab.boot("settle", &disk, |_| ())?;
     guest.wait_for(0, "keelson: committed")?;
     guest.power_off()?;
-    show_kernel_log(&disk)?;
+    disk.show_kernel_log()?;
     let mut boots = Vec::new();
     for _ in 0..settings.runs {
         boots.push(boot(&lab, &disk)?);
@@ -113,18 +111,6 @@ fn report(figures: &mut Value, name: &str, value: f64) {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Puts the kernel's log onto the console, where the markers are looked for.
-fn show_kernel_log(disk: &DiskFile) -> Result<()> {
-    for slot in Slot::ALL {
-        disk.change_entry(slot, |entry| {
-            let line = uki::section(entry, ".cmdline").context("the entry has no command line")?;
-            let line = String::from_utf8_lossy(line).replace("loglevel=4", "loglevel=7");
-            uki::with_command_line(entry, &line).context("the command line does not fit")
-        })?;
-    }
-    Ok(())
 }
 
 /// QEMU's processor seconds at each marker of one boot.
