@@ -5,6 +5,7 @@ pub mod answer;
 pub mod boot;
 pub mod command;
 pub mod config;
+pub mod install;
 pub mod logs;
 pub mod machine;
 pub mod power;
@@ -46,6 +47,7 @@ pub fn answer(machine: &Machine, command: &Command) -> anyhow::Result<u8> {
             against,
             json,
         }) => config::plan(file, *format, against.as_deref(), *json),
+        Command::Install(wanted) => install::install(machine, wanted),
         Command::PowerOff(wanted) => power::power(machine, How::PowerOff, wanted),
         Command::Reboot(wanted) => power::power(machine, How::Reboot, wanted),
     }

@@ -91,7 +91,7 @@ fn usable_places(places: &Places) -> (Places, Vec<String>) {
                 "the state partition is unusable ({reason}): the configuration is in memory"
             )],
         ),
-        Some(StateMount::ReadWrite) | None => (places.clone(), Vec::new()),
+        Some(StateMount::ReadWrite | StateMount::Medium) | None => (places.clone(), Vec::new()),
     }
 }
 

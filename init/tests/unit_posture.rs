@@ -45,6 +45,22 @@ const TABLE: &[Row] = &[
         true,
     ),
     (
+        "install",
+        "root",
+        Some(&["CAP_SYS_ADMIN"]),
+        Seccomp::Service,
+        false,
+        true,
+    ),
+    (
+        "install-console",
+        "root",
+        Some(&["CAP_SYS_ADMIN"]),
+        Seccomp::Service,
+        false,
+        true,
+    ),
+    (
         "journald",
         "journal",
         Some(&["CAP_SYSLOG"]),
@@ -74,7 +90,7 @@ const TABLE: &[Row] = &[
     ("runtimed", "root", None, Seccomp::None, true, false),
 ];
 
-/// Every unit file of the tree: `units/NAME.toml` at most three folders deep.
+/// Every unit file of the tree: `units/NAME.toml` and `medium-units/NAME.toml` at most three folders deep.
 fn unit_files(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![(root.to_owned(), 0)];
@@ -84,7 +100,7 @@ fn unit_files(root: &Path) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && depth < 3 && !name.starts_with('.') && name != "target" {
                 folders.push((path, depth + 1));
-            } else if folder.ends_with("units") && name.ends_with(".toml") {
+            } else if folder.to_string_lossy().ends_with("units") && name.ends_with(".toml") {
                 files.push(path);
             }
         }

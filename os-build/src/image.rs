@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::deb::{Package, Packages, Wanted};
 use crate::digest::{hex, sha256};
 use crate::disk::table::identity;
-use crate::disk::{assemble, region};
+use crate::disk::{self, assemble, region};
 use crate::flavour::Flavour;
 use crate::format::{self, Format};
 use crate::kernel::groups::INITRD_ALWAYS;
@@ -23,10 +23,10 @@ use crate::progress::{Progress, mib};
 use crate::release::Naming;
 use crate::root::limits::{self, LimitError};
 use crate::verity::{HashTree, hash_tree};
-use crate::{initramfs, root, sbom, uki};
+use crate::{initramfs, medium, root, sbom, uki};
 
 /// Virtual size of an image; the file is sparse and a machine grows the state partition to its disk.
-pub const DISK_BYTES: u64 = 4 << 30;
+pub const DISK_BYTES: u64 = keelson_image_layout::partitions::IMAGE_BYTES;
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Request {
     pub flavour: Flavour,
     /// Form of the image.
     pub format: Format,
+    /// Whether to make the installation medium of the release instead of its disk.
+    pub installer: bool,
     /// Folder of our built programs.
     pub programs: PathBuf,
     /// The repository.
@@ -92,7 +94,8 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
     let naming = Naming::new(&request.version, request.time.unwrap_or(kernel.time), request.flavour)?;
     let workplace = tempfile::tempdir_in(cache.folder("work")?)?;
 
-    let (tree, missing) = build_root(&packages, &kernel, request, &naming)?;
+    let state = disk::state::template(DISK_BYTES, &naming.id(), naming.time)?;
+    let (tree, missing) = build_root(&packages, &kernel, request, &naming, &state)?;
     let image = workplace.path().join("root.erofs");
     let verity = write_root(&tree, &image, &naming, progress)?;
     let entry = build_entry(cache, &packages, &kernel, request, &naming, &verity, progress)?;
@@ -109,10 +112,17 @@ pub fn build(cache: &Cache, request: &Request, progress: Progress) -> Result<Rec
         tree: &verity,
         entry: &entry,
         loader: &read(&loader)?,
+        state: &state,
     };
     assemble::write(&disk, DISK_BYTES, &release)?;
     step.done(&request.out.display().to_string());
-    hand_over(&disk, request, progress)?;
+    if request.installer {
+        let medium = workplace.path().join("medium");
+        medium::write(&medium, &release).context("installation medium")?;
+        hand_over(&disk, &medium, request, progress)?;
+    } else {
+        hand_over(&disk, &disk, request, progress)?;
+    }
 
     let record = Record {
         version: naming.version.clone(),
@@ -169,6 +179,7 @@ fn build_root(
     kernel: &Kernel,
     request: &Request,
     naming: &Naming,
+    state: &[u8],
 ) -> Result<(Tree, Vec<&'static str>)> {
     let list = serde_json::to_vec_pretty(packages.list())?;
     let copyrights = copyrights(packages)?;
@@ -184,6 +195,7 @@ fn build_root(
         os_release: &naming.os_release(),
         copyrights: &copyrights,
         packages: &list,
+        state_template: state,
         time: naming.time,
     };
     Ok(root::build(&ingredients)?)
@@ -313,8 +325,8 @@ impl io::Write for Counter {
     }
 }
 
-/// Writes the bill of materials beside the image, then the image in its form.
-fn hand_over(disk: &Path, request: &Request, progress: Progress) -> Result<()> {
+/// Writes the bill of materials of the release on `disk` beside the image, then `image` in its form.
+fn hand_over(disk: &Path, image: &Path, request: &Request, progress: Progress) -> Result<()> {
     let step = progress.step("bill of materials");
     let bill = sbom::describe(disk, &request.source).context("bill of materials")?;
     let text = sbom::text(&bill)?;
@@ -328,11 +340,11 @@ fn hand_over(disk: &Path, request: &Request, progress: Progress) -> Result<()> {
         bill.packages.len()
     ));
     if request.format == Format::Raw {
-        return region::put_in_place(disk, &request.out)
+        return region::put_in_place(image, &request.out)
             .with_context(|| format!("cannot write {}", request.out.display()));
     }
     let step = progress.step(request.format.name());
-    format::convert(disk, &request.out, request.format)?;
+    format::convert(image, &request.out, request.format)?;
     step.done(&request.out.display().to_string());
     Ok(())
 }

@@ -15,8 +15,10 @@ pub mod fuzz;
 pub mod image;
 pub mod initramfs;
 pub mod inspect;
+pub mod install;
 pub mod kernel;
 pub mod measure;
+pub mod medium;
 pub mod oci;
 pub mod progress;
 pub mod qemu;
@@ -26,4 +28,5 @@ pub mod sbom;
 pub mod secure_boot;
 pub mod tool;
 pub mod uki;
-pub mod verity;
+
+pub use keelson_installer::verity;

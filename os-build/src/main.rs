@@ -13,7 +13,7 @@ use keelson_os_build::flavour::Flavour;
 use keelson_os_build::format::Format;
 use keelson_os_build::progress::{Progress, mib};
 use keelson_os_build::qemu::accel::Wish;
-use keelson_os_build::{boot, firmware, image, inspect, sbom};
+use keelson_os_build::{boot, firmware, image, inspect, install, sbom};
 
 /// Builds, inspects and runs disk images of Keelson.
 #[derive(Parser)]
@@ -40,6 +40,8 @@ enum Command {
         #[arg(long, default_value = ".")]
         source: PathBuf,
     },
+    /// Erase a disk of this host and put an image onto it, with identities of its own
+    Install(InstallArguments),
     /// Fetch the UEFI firmware for virtual machines and print where it is
     Firmware,
     /// Make the keys of Secure Boot
@@ -65,6 +67,9 @@ struct ImageArguments {
     /// Form of the image: raw, raw.zst, qcow2, vmdk or vhd
     #[arg(long, default_value = "raw")]
     format: Format,
+    /// Make the medium that installs the release: for a USB stick or an optical drive, as it is
+    #[arg(long)]
+    installer: bool,
     /// Folder with the built programs
     #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release")]
     programs: PathBuf,
@@ -83,6 +88,21 @@ struct ImageArguments {
     /// Ask the archive for newer packages now
     #[arg(long)]
     refresh: bool,
+}
+
+#[derive(Args)]
+struct InstallArguments {
+    /// Block device, or a file that stands for one
+    device: PathBuf,
+    /// Raw disk image
+    #[arg(long)]
+    image: PathBuf,
+    /// The disk's word, for which everything on it is erased: its serial number, or its name if it has none
+    #[arg(long)]
+    erase: Option<String>,
+    /// Provisioning document for the machine
+    #[arg(long)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -136,6 +156,15 @@ fn run(command: Command) -> Result<()> {
             let text = sbom::text(&sbom::describe(&disk, &source)?)?;
             print(&String::from_utf8_lossy(&text))
         }
+        Command::Install(arguments) => {
+            let request = install::Request {
+                device: arguments.device,
+                image: arguments.image,
+                erase: arguments.erase,
+                config: arguments.config,
+            };
+            install::run(&request, Progress::to_stderr())
+        }
         Command::Firmware => {
             let found = firmware::firmware(&Cache::of_user()?)?;
             print(&format!("{}\n{}\n", found.code.display(), found.variables.display()))
@@ -164,6 +193,7 @@ fn build_image(arguments: ImageArguments) -> Result<()> {
         out: arguments.out,
         flavour: arguments.flavour,
         format: arguments.format,
+        installer: arguments.installer,
         programs: arguments.programs,
         source: arguments.source,
         version: arguments.version,

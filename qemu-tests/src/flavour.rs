@@ -29,13 +29,31 @@ pub fn programs() -> Result<PathBuf> {
 /// # Errors
 /// The build's.
 pub fn build(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
+    build_with(lab, flavour, Format::Raw, false)
+}
+
+/// Builds the installation medium of a flavour into the lab.
+///
+/// # Errors
+/// The build's.
+pub fn medium(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
+    build_with(lab, flavour, Format::Raw, true)
+}
+
+/// Builds an image of a flavour in a form of its own into the lab.
+///
+/// # Errors
+/// The build's.
+pub fn build_with(lab: &Lab, flavour: Flavour, format: Format, installer: bool) -> Result<DiskFile> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the workspace")?;
+    let kind = if installer { "medium" } else { "image" };
     let request = image::Request {
-        out: lab.directory().join(format!("{flavour}.img")),
+        out: lab.directory().join(format!("{flavour}-{kind}.{}", format.name())),
         flavour,
-        format: Format::Raw,
+        format,
+        installer,
         programs: programs()?,
         source: source.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -44,6 +62,6 @@ pub fn build(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
         refresh: false,
     };
     image::build(&Cache::of_user()?, &request, Progress::silent())
-        .with_context(|| format!("build the image of flavour {flavour}"))?;
+        .with_context(|| format!("build the {kind} of flavour {flavour}"))?;
     Ok(DiskFile::at(request.out))
 }

@@ -19,6 +19,9 @@ use crate::confirm::confirm;
 /// # Errors
 /// The record or the boot entry could not be written; running again is right.
 pub fn run(facts: &BootFacts) -> Result<String> {
+    if facts.state == StateMount::Medium {
+        return Ok("keelson: installation medium, nothing to commit\n".to_owned());
+    }
     let store = RecordStore::open(Path::new(&facts.disk.slot_state)).context("open the slot-state record")?;
     let state = commit(&store, facts)?;
     let esp = Esp::mount(Path::new(&facts.disk.esp)).context("open the boot entries")?;

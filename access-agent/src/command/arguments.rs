@@ -48,6 +48,8 @@ pub(super) enum Word {
         #[arg(long)]
         json: bool,
     },
+    /// Show the disks, or put the running release onto another one.
+    Install(Install),
     /// Stop everything in order and switch off.
     PowerOff(Power),
     /// Stop everything in order and start again.
@@ -254,6 +256,23 @@ impl From<std::ffi::OsString> for Document {
     }
 }
 
+/// Where the running release goes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Install {
+    /// The disk: serial number, name or device node. Without it the disks are shown.
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<String>,
+    /// The disk's word, for which everything on it is erased: its serial number, or its name if it has none.
+    #[arg(long, value_name = "SERIAL", requires = "disk")]
+    pub erase: Option<String>,
+    /// Provisioning document for the new machine; `-` is standard input.
+    #[arg(long, value_name = "FILE", requires = "disk")]
+    pub config: Option<Document>,
+    /// Answer for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How the machine goes down.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Power {
@@ -278,6 +297,7 @@ impl Word {
             Word::Boot(boot) => Command::Boot(boot),
             Word::Why(why) => Command::Why(why),
             Word::Config { word, json } => Command::Config(word.unwrap_or(Config::Show { json })),
+            Word::Install(install) => Command::Install(install),
             Word::PowerOff(power) => Command::PowerOff(power),
             Word::Reboot(power) => Command::Reboot(power),
         })

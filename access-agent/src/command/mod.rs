@@ -7,7 +7,7 @@ mod arguments;
 mod moment;
 mod usage;
 
-pub use arguments::{BootArguments, Config, Document, DocumentFormat, Logs, Power, ServiceRequest, Why};
+pub use arguments::{BootArguments, Config, Document, DocumentFormat, Install, Logs, Power, ServiceRequest, Why};
 pub use moment::{Moment, MomentError};
 pub(crate) use usage::nearest;
 pub use usage::{OVERVIEW, Usage};
@@ -53,6 +53,8 @@ pub enum Command {
     Why(Why),
     /// The configuration in force, and documents.
     Config(Config),
+    /// The release onto another disk.
+    Install(Install),
     /// Switch off.
     PowerOff(Power),
     /// Start again.
@@ -76,7 +78,7 @@ impl Command {
     pub fn needs(&self) -> Role {
         let changes = match self {
             Command::Services { request, .. } => request.changes_something(),
-            Command::PowerOff(_) | Command::Reboot(_) => true,
+            Command::Install(_) | Command::PowerOff(_) | Command::Reboot(_) => true,
             Command::Config(config) => config.reads_a_file(),
             Command::Overview | Command::Status { .. } | Command::Logs(_) | Command::Boot(_) | Command::Why(_) => false,
         };

@@ -78,6 +78,7 @@ fn wrong_words_are_no_command() {
         "boot --svg --json",
         "config plan",
         "status now",
+        "install --erase S-1",
         "-rf",
     ] {
         assert!(parse(words).is_err_and(|usage| !usage.asked), "{words}");
@@ -97,6 +98,7 @@ fn help_is_an_answer() {
         "boot",
         "why",
         "config",
+        "install",
         "reboot",
         "power-off",
     ] {

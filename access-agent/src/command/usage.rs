@@ -12,6 +12,8 @@ Ask this machine:
   why [--history]             why the machine last started anew
   config                      the configuration in force
   config validate|plan FILE   check a document, or show what it would change (- is standard input)
+  install [--disk DISK --erase SERIAL]
+                              the disks, or the running release onto another one
   reboot, power-off [--why TEXT]
 
 Each takes --json for programs and --help for more. Exit codes: 0 well or done, 1 not well or not done,

@@ -52,7 +52,7 @@ pub fn decide_problems(report: &Report) -> Vec<Problem> {
 
 fn of_state(report: &Report) -> Vec<Problem> {
     let found = match &report.state {
-        StateMount::ReadWrite => None,
+        StateMount::ReadWrite | StateMount::Medium => None,
         StateMount::ReadOnly { reason } => Some(problem(
             format!("the state partition is damaged and read-only: {reason}"),
             "what is written is lost at the next reboot; save what you need, then replace the disk or reinstall",

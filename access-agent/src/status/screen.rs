@@ -182,6 +182,7 @@ fn room(room: crate::machine::figures::Room) -> String {
 fn state(report: &Report) -> String {
     let how = match &report.state {
         StateMount::ReadWrite => "",
+        StateMount::Medium => ", in memory: this is an installation medium",
         StateMount::ReadOnly { .. } => ", read-only",
         StateMount::Memory { .. } => ", in memory",
     };

@@ -109,6 +109,8 @@ pub enum StateMount {
         /// What was found.
         reason: String,
     },
+    /// The system runs from an installation medium; `/state` is in memory, and nothing on any disk is written.
+    Medium,
     /// Unusable and left alone; `/state` is in memory.
     Memory {
         /// What was found.
@@ -121,7 +123,7 @@ impl StateMount {
     #[must_use]
     pub fn degraded(&self) -> Option<&str> {
         match self {
-            StateMount::ReadWrite => None,
+            StateMount::ReadWrite | StateMount::Medium => None,
             StateMount::ReadOnly { reason } | StateMount::Memory { reason } => Some(reason),
         }
     }

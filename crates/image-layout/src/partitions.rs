@@ -9,6 +9,8 @@ use uuid::{Uuid, uuid};
 pub const SECTOR: u64 = 512;
 /// Partitions begin on multiples of this many bytes.
 pub const ALIGNMENT: u64 = 1 << 20;
+/// Bytes of an image's disk; a machine grows it to its own.
+pub const IMAGE_BYTES: u64 = 4 << 30;
 /// Smallest size of the state partition in an image, in bytes; first boot grows it to the end of the disk.
 pub const STATE_MINIMUM: u64 = 256 << 20;
 
@@ -44,6 +46,9 @@ impl Part {
         Part::VerityB,
         Part::State,
     ];
+
+    /// What an installation medium has: a release once, and nothing that is written (its slot state is empty).
+    pub const ON_MEDIUM: [Part; 4] = [Part::Esp, Part::SlotState, Part::RootA, Part::VerityA];
 
     /// Number in the partition table, from 1.
     #[must_use]

@@ -10,8 +10,14 @@ pub const PROGRAMS: &str = "/usr/bin";
 pub const INIT: &str = "/usr/bin/keelson-init";
 /// Unit files.
 pub const UNITS: &str = "/usr/lib/keelson/units";
+/// Unit files that an installation medium has beside them.
+pub const MEDIUM_UNITS: &str = "/usr/lib/keelson/medium-units";
 /// What `/etc` is filled with before configuration is applied.
 pub const ETC_BASE: &str = "/usr/share/keelson/etc";
+/// The pristine state file system, packed; what an installation starts a machine's state from.
+pub const STATE_TEMPLATE: &str = "/usr/share/keelson/state-template";
+/// Where the installing program answers.
+pub const INSTALL_SOCKET: &str = "/run/keelson/install.sock";
 /// Kernel modules, one directory per release.
 pub const MODULES: &str = "/usr/lib/modules";
 /// Repairs the state partition, bounded in time.

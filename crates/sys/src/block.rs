@@ -1,4 +1,4 @@
-//! Block devices: telling the kernel the new length of a partition that is in use.
+//! Block devices: telling the kernel the new length of a partition that is in use; zeroing and reading past the cache.
 //!
 //! Re-reading the whole table is refused while any partition is open; `BLKPG` changes one of them.
 //! Source: kernel `include/uapi/linux/blkpg.h`.
@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::ioctl::{Opcode, Setter, ioctl};
+use rustix::ioctl::{NoArg, Opcode, Setter, ioctl};
 
 const BLKPG: Opcode = 0x1269;
 const RESIZE_PARTITION: i32 = 3;
@@ -54,6 +54,32 @@ pub fn resize_partition(disk: impl AsFd, number: u32, start: u64, length: u64) -
     // SAFETY: `BLKPG` takes a `struct blkpg_ioctl_arg`, which points to a `struct blkpg_partition` of the length it
     // names; both are laid out as the kernel's and live until the call returns. The kernel only reads them.
     unsafe { ioctl(disk, Setter::<BLKPG, Argument>::new(argument)) }?;
+    Ok(())
+}
+
+const BLKZEROOUT: Opcode = 0x127f;
+const BLKFLSBUF: Opcode = 0x1261;
+
+/// Makes `length` bytes of a disk from `start` read as zeros, by whatever the disk does fastest. Both are multiples of
+/// a sector. Source: kernel `include/uapi/linux/fs.h`.
+///
+/// # Errors
+/// The kernel's answer: `EINVAL` beyond the end, `ENOTTY` when it is no block device.
+#[allow(unsafe_code, reason = "rustix has no BLKZEROOUT")]
+pub fn zero_out(disk: impl AsFd, start: u64, length: u64) -> io::Result<()> {
+    // SAFETY: `BLKZEROOUT` reads two 64-bit numbers, start and length, and writes no memory of ours.
+    unsafe { ioctl(disk, Setter::<BLKZEROOUT, [u64; 2]>::new([start, length])) }?;
+    Ok(())
+}
+
+/// Writes out what is cached of a disk and forgets it, so that the next read comes from the medium.
+///
+/// # Errors
+/// The kernel's answer: `EACCES` without `CAP_SYS_ADMIN`.
+#[allow(unsafe_code, reason = "rustix has no BLKFLSBUF")]
+pub fn drop_cache(disk: impl AsFd) -> io::Result<()> {
+    // SAFETY: `BLKFLSBUF` takes no argument and touches no memory of ours.
+    unsafe { ioctl(disk, NoArg::<BLKFLSBUF>::new()) }?;
     Ok(())
 }
 

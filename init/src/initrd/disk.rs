@@ -10,10 +10,13 @@ use keelson_image_layout::{Part, facts};
 
 use super::boot_option::pci_path_of_device;
 use super::efi::Loader;
-use super::gpt::{Header, SECTOR, Table, primary_of};
+use super::gpt::renew::Write;
+use super::gpt::{Header, SECTOR, Table, backup_of, mbr, primary_of};
 
 /// Block devices that are no disks of their own.
-const NOT_DISKS: [&str; 6] = ["loop", "ram", "zram", "dm-", "sr", "fd"];
+const NOT_DISKS: [&str; 5] = ["loop", "ram", "zram", "dm-", "fd"];
+/// Optical drives, which may hold an installation medium and nothing else of ours.
+const OPTICAL: &str = "sr";
 
 /// A whole disk with a table of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,20 @@ pub struct Candidate {
     pub sectors: u64,
     /// Device and function of the PCI devices above it.
     pub pci_path: Vec<(u8, u8)>,
+}
+
+impl Candidate {
+    /// Whether it lies in an optical drive.
+    #[must_use]
+    pub fn is_disc(&self) -> bool {
+        self.name.starts_with(OPTICAL)
+    }
+
+    /// Whether it is an installation medium, on which nothing is ever written.
+    #[must_use]
+    pub fn is_medium(&self) -> bool {
+        self.table.is_medium()
+    }
 }
 
 /// How sure the choice is.
@@ -81,7 +98,11 @@ fn candidate(sys: &Path, dev: &Path, name: String) -> Option<Candidate> {
         .trim()
         .parse()
         .ok()?;
-    let table = read_table(&file, sectors).filter(Table::is_keelson)?;
+    let table = read_table(&file, sectors)?;
+    let ours = table.is_medium() || table.is_keelson() && !name.starts_with(OPTICAL);
+    if !ours {
+        return None;
+    }
     let device = fs::canonicalize(sys.join("block").join(&name)).unwrap_or_default();
     Some(Candidate {
         pci_path: pci_path_of_device(&device),
@@ -109,10 +130,42 @@ pub fn restore_primary(disk: &File, sectors: u64) -> io::Result<bool> {
     read_table_at(disk, 1).map(|_| true).ok_or_else(unusable)
 }
 
-/// The primary table, or the backup in the last sector if the primary is damaged.
+/// Writes that make whole what is damaged beside a sound primary table: the protective record, the backup. Nothing for
+/// a sound disk.
+#[must_use]
+pub fn plan_mending(disk: &File, sectors: u64) -> Vec<(&'static str, Vec<Write>)> {
+    let Some(primary) = read_table_at(disk, 1) else {
+        return Vec::new();
+    };
+    let mut plan = Vec::new();
+    let mut sector = [0; SECTOR as usize];
+    if disk.read_exact_at(&mut sector, 0).is_ok() && !mbr::is_protective(&sector) {
+        let bytes = mbr::protective(sectors);
+        plan.push(("protective boot record", vec![Write { at: 0, bytes }]));
+    }
+    let sound = read_table_at(disk, primary.header.other).is_some_and(|backup| backup.same_entries(&primary));
+    if !sound && primary.header.other < sectors {
+        plan.extend(backup_of(&primary).map(|writes| ("backup of the partition table", writes)));
+    }
+    plan
+}
+
+/// Carries out a plan of [`plan_mending`], flushed. The primary is not written, so a cut at any moment leaves it whole.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn mend(disk: &File, plan: &[(&'static str, Vec<Write>)]) -> io::Result<()> {
+    let mut writes = plan.iter().flat_map(|(_, writes)| writes);
+    writes.try_for_each(|write| disk.write_all_at(&write.bytes, write.at))?;
+    disk.sync_all()
+}
+
+/// The primary table, or if that is damaged the backup: in the last sector, or where an image ends that was copied to a
+/// larger disk and has not booted yet.
 fn read_table(disk: &File, sectors: u64) -> Option<Table> {
     let last = sectors.checked_sub(1)?;
-    read_table_at(disk, 1).or_else(|| read_table_at(disk, last))
+    let of_image = keelson_image_layout::partitions::IMAGE_BYTES / SECTOR - 1;
+    [1, last, of_image].into_iter().find_map(|at| read_table_at(disk, at))
 }
 
 fn read_table_at(disk: &File, at: u64) -> Option<Table> {
@@ -133,11 +186,17 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Looks up the kernel's names by partition number.
+    /// Nodes that were made for a disk whose partitions the kernel does not show.
+    #[must_use]
+    pub const fn made(whole: PathBuf, parts: Vec<(u32, PathBuf)>) -> Nodes {
+        Nodes { whole, parts }
+    }
+
+    /// Looks up the kernel's names of these partitions by their number.
     ///
     /// # Errors
     /// Names the partition the kernel does not know (yet).
-    pub fn find(sys: &Path, dev: &Path, disk: &str) -> io::Result<Nodes> {
+    pub fn find(sys: &Path, dev: &Path, disk: &str, wanted: &[Part]) -> io::Result<Nodes> {
         let mut parts = Vec::new();
         for entry in fs::read_dir(sys.join("block").join(disk))? {
             let entry = entry?;
@@ -150,10 +209,8 @@ impl Nodes {
             whole: dev.join(disk),
             parts,
         };
-        match Part::ALL
-            .into_iter()
-            .find(|part| nodes.lookup(*part).is_none_or(|node| !node.exists()))
-        {
+        let missing = |part: &&Part| nodes.lookup(**part).is_none_or(|node| !node.exists());
+        match wanted.iter().find(missing) {
             None => Ok(nodes),
             Some(part) => {
                 let what = format!(
@@ -182,7 +239,7 @@ impl Nodes {
     /// One partition.
     #[must_use]
     pub fn part(&self, part: Part) -> &Path {
-        // `find` made sure that every partition is there.
+        // `find` made sure that every partition is there that the disk should have.
         self.lookup(part).unwrap_or(Path::new("/dev/null"))
     }
 

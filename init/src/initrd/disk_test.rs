@@ -86,10 +86,10 @@ fn nodes_are_found_by_partition_number_not_by_name() {
             fs::write(dev.join(&name), "").unwrap();
         }
     }
-    let missing = Nodes::find(&sys, &dev, "nvme0n1").unwrap_err().to_string();
+    let missing = Nodes::find(&sys, &dev, "nvme0n1", &Part::ALL).unwrap_err().to_string();
     assert!(missing.contains("partition 7 (state)"), "{missing}");
     fs::write(dev.join("nvme0n1p7"), "").unwrap();
-    let nodes = Nodes::find(&sys, &dev, "nvme0n1").unwrap();
+    let nodes = Nodes::find(&sys, &dev, "nvme0n1", &Part::ALL).unwrap();
     assert_eq!(nodes.part(Part::RootB), dev.join("nvme0n1p5"));
     assert_eq!(nodes.facts().slot_state, dev.join("nvme0n1p2").display().to_string());
 }
@@ -139,4 +139,66 @@ fn without_a_sound_table_nothing_is_written() {
     let before = tables(&disk, sectors);
     restore_primary(&disk, sectors).unwrap_err();
     assert!(tables(&disk, sectors) == before);
+}
+
+#[test]
+fn what_is_damaged_beside_a_sound_primary_is_made_again_and_no_more() {
+    use std::os::unix::fs::FileExt;
+    let (disk, sectors) = image_file();
+    disk.write_all_at(&mbr::protective(sectors), 0).unwrap();
+    assert_eq!(plan_mending(&disk, sectors), []);
+    let read = |at: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        disk.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    };
+    let places = [
+        (0, "protective boot record"),
+        ((sectors - 1) * 512, "backup of the partition table"),
+        ((sectors - 20) * 512, "backup of the partition table"),
+    ];
+    for (at, name) in places {
+        let before = read(at, 512);
+        disk.write_all_at(&[0xa5; 512], at).unwrap();
+        let plan = plan_mending(&disk, sectors);
+        assert_eq!(plan.iter().map(|(what, _)| *what).collect::<Vec<_>>(), [name]);
+        // Cut before any write, the primary still leads the machine to its slots.
+        for write in plan.iter().flat_map(|(_, writes)| writes) {
+            assert!(read_table(&disk, sectors).is_some_and(|table| table.is_keelson() && !table.is_backup()));
+            disk.write_all_at(&write.bytes, write.at).unwrap();
+        }
+        mend(&disk, &plan).unwrap();
+        assert_eq!(plan_mending(&disk, sectors), []);
+        assert!(at > 0 || mbr::is_protective(&read(0, 512)));
+        assert!(at == 0 || read(at, 512) == before, "{name}");
+    }
+}
+
+#[test]
+fn an_image_on_a_larger_disk_is_known_by_its_backup() {
+    use keelson_image_layout::partitions::IMAGE_BYTES;
+    use std::os::unix::fs::FileExt;
+    let (small, sectors) = image_file();
+    let disk = tempfile::tempfile().unwrap();
+    disk.set_len(3 * IMAGE_BYTES).unwrap();
+    // The backup of the made-up image, put where a real one ends.
+    let table = read_table_at(&small, 1).unwrap();
+    let at = IMAGE_BYTES / SECTOR - 1;
+    let mut header = table.header.clone();
+    header.other = at;
+    let moved = Table::new(header, table_entries(&small, sectors)).unwrap();
+    for write in backup_of(&moved).unwrap() {
+        disk.write_all_at(&write.bytes, write.at).unwrap();
+    }
+    let found = read_table(&disk, 3 * IMAGE_BYTES / SECTOR).unwrap();
+    assert!(found.is_keelson() && found.is_backup());
+    assert!(restore_primary(&disk, 3 * IMAGE_BYTES / SECTOR).unwrap());
+    assert!(read_table_at(&disk, 1).unwrap().is_keelson());
+}
+
+fn table_entries(disk: &File, _sectors: u64) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let mut entries = vec![0; 128 * 128];
+    disk.read_exact_at(&mut entries, 2 * SECTOR).unwrap();
+    entries
 }

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod fuzz;
 pub mod gpt;
 pub mod history;
+pub mod medium;
 pub mod milestones;
 pub mod mounts;
 pub mod root;
@@ -96,7 +97,7 @@ fn boot() -> Result<Infallible> {
 
     let (dumps, failure) = look_back(&guard);
     let before = slot::facts(&system.nodes);
-    let trial = choose_slot(&system, &loader, &release, failure.as_ref())?;
+    let trial = !system.disk.is_medium() && choose_slot(&system, &loader, &release, failure.as_ref())?;
     guard.feed();
 
     open_root(&system, &release)?;
@@ -112,7 +113,9 @@ fn boot() -> Result<Infallible> {
     if let Some(failure) = &failure {
         facts::keep_failure(failure, system.slot, &release);
     }
-    trace::remove_dumps(Path::new(mounts::PSTORE), &dumps);
+    if !system.disk.is_medium() {
+        trace::remove_dumps(Path::new(mounts::PSTORE), &dumps);
+    }
     times.reached("state");
 
     let facts = facts::gather(facts::Told {
@@ -194,7 +197,9 @@ fn open_root(system: &System, release: &Release) -> Result<()> {
         Ok(root) => return root.make_damage_fatal().context("make damage of the root fatal"),
         Err(error) => error,
     };
-    slot::root_failed(&system.nodes, system.slot, reason_of(&failed));
+    if !system.disk.is_medium() {
+        slot::root_failed(&system.nodes, system.slot, reason_of(&failed));
+    }
     Err(anyhow!(failed).context(format!("slot {} of {}", system.slot, system.disk.name)))
 }
 
@@ -213,6 +218,13 @@ fn tell_state(mount: &StateMount, system: &System) {
     let partition = system.nodes.part(Part::State).display();
     let (how, next) = match mount {
         StateMount::ReadWrite => return,
+        StateMount::Medium => {
+            kmsg::say(format_args!(
+                "installation medium {}: no disk is written unless asked for",
+                system.disk.name
+            ));
+            return;
+        }
         StateMount::ReadOnly { .. } => ("can only be read", "changes last until the reboot".to_owned()),
         StateMount::Memory { .. } => ("is only in memory", format!("{partition} is left as it was found")),
     };

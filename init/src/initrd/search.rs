@@ -6,16 +6,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keelson_image_layout::{Release, Slot};
+use keelson_image_layout::{Part, Release, Slot};
 use keelson_sys::partition_table;
 
-use super::disk::{Candidate, Choice, Nodes, candidates, choose, restore_primary};
+use super::disk::{Candidate, Choice, Nodes, candidates, choose, mend, plan_mending, restore_primary};
 use super::drivers::Drivers;
 use super::efi::Loader;
 use super::gpt::SECTOR;
 use super::uevent::Events;
 use super::watchdog::Guard;
-use super::{deadline, root};
+use super::{deadline, medium, root};
 
 /// Longest wait for the disk; storage networks and slow controllers take their time.
 const WAIT: Duration = Duration::from_secs(60);
@@ -65,15 +65,28 @@ fn look(disks: &[Candidate], loader: &Loader, release: &Release) -> Option<Syste
     };
     let system = |disk: &Candidate| {
         let slot = loader.slot().or_else(|| by_tree(disk))?;
+        if disk.is_medium() {
+            let nodes = medium::nodes(disk, Path::new(SYS), Path::new(DEV));
+            let nodes = nodes
+                .inspect_err(|error| log::warn!(disk = disk.name.as_str(), error:%; "medium"))
+                .ok()?;
+            let (disk, slot) = (disk.clone(), Slot::A);
+            return Some(System { disk, nodes, slot });
+        }
         let disk = with_primary(disk)?;
-        let nodes = Nodes::find(Path::new(SYS), Path::new(DEV), &disk.name).ok()?;
+        let nodes = Nodes::find(Path::new(SYS), Path::new(DEV), &disk.name, &Part::ALL).ok()?;
         Some(System { disk, nodes, slot })
     };
     match choose(disks, loader) {
         Choice::Found(disk) => system(disk),
         Choice::Absent => None,
         // Without the loader's word a disk must prove by its hash tree that it is ours.
-        Choice::Unknown => disks.iter().filter(|disk| by_tree(disk).is_some()).find_map(system),
+        // One that keeps variables and names no partition came from a disc.
+        Choice::Unknown => disks
+            .iter()
+            .filter(|disk| loader.entry.is_none() || disk.is_disc())
+            .filter(|disk| by_tree(disk).is_some())
+            .find_map(system),
     }
 }
 
@@ -81,6 +94,9 @@ fn look(disks: &[Candidate], loader: &Loader, release: &Release) -> Option<Syste
 /// and no later step may write the backup while it is the only good copy.
 fn with_primary(disk: &Candidate) -> Option<Candidate> {
     if !disk.table.is_backup() {
+        if let Err(error) = mend_rest(disk) {
+            log::error!(disk = disk.name.as_str(), error:% = error; "damage beside the partition table is left");
+        }
         return Some(disk.clone());
     }
     if let Err(error) = restore(disk) {
@@ -99,6 +115,20 @@ fn restore(disk: &Candidate) -> std::io::Result<()> {
         log::warn!(disk = disk.name.as_str(); "damaged partition table was restored from its backup");
     }
     partition_table::read_again(&whole)
+}
+
+/// The protective record and the backup of a disk whose primary table is sound; a sound disk is not opened for writing.
+fn mend_rest(disk: &Candidate) -> std::io::Result<()> {
+    let whole = Path::new(DEV).join(&disk.name);
+    let plan = plan_mending(&File::open(&whole)?, disk.sectors);
+    if plan.is_empty() {
+        return Ok(());
+    }
+    mend(&File::options().read(true).write(true).open(&whole)?, &plan)?;
+    for (what, _) in &plan {
+        log::warn!(disk = disk.name.as_str(), what; "damaged, made again");
+    }
+    Ok(())
 }
 
 fn absence(disks: &[Candidate], loader: &Loader) -> String {

@@ -20,7 +20,7 @@ fn nodes(directory: &Path) -> Nodes {
         let file = fs::File::create(dev.join(&name)).unwrap();
         file.set_len(1 << 20).unwrap();
     }
-    Nodes::find(&sys, &dev, "vda").unwrap()
+    Nodes::find(&sys, &dev, "vda", &Part::ALL).unwrap()
 }
 
 fn attempt() -> Attempt<'static> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::console::Console;
 use super::perform::describe;
@@ -10,15 +10,14 @@ use crate::unit::{self, Unit, plan_units};
 
 /// Every unit that can be used; refusals go to the console.
 #[must_use]
-pub fn load_units(folder: &Path, console: Console) -> BTreeMap<String, Unit> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            console.complain(format!("no unit files: cannot read {}: {error}", folder.display()));
-            return BTreeMap::new();
+pub fn load_units(folders: &[PathBuf], console: Console) -> BTreeMap<String, Unit> {
+    let mut paths = Vec::new();
+    for folder in folders {
+        match fs::read_dir(folder) {
+            Ok(entries) => paths.extend(entries.flatten().map(|entry| entry.path())),
+            Err(error) => console.complain(format!("no unit files: cannot read {}: {error}", folder.display())),
         }
-    };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     let mut units = Vec::new();

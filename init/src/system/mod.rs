@@ -125,9 +125,10 @@ impl System {
         let groups = Groups::set_up(&options.cgroup).map_err(|error| io::Error::other(perform::describe(&error)))?;
         let notify = notify::listen(&options.notify())?;
         let control = Control::listen(&options.control())?;
-        let units = load::load_units(&options.units, console);
+        let facts = prepare::read_facts(&options);
+        let units = load::load_units(&prepare::unit_folders(&options, facts.as_ref()), console);
         groups.protect(units.values().filter_map(|unit| unit.resources.memory_min));
-        let manager = Manager::new(units, prepare::boot_policy(prepare::read_facts(&options).as_ref()));
+        let manager = Manager::new(units, prepare::boot_policy(facts.as_ref()));
         let mut system = Self::assemble(options, console, manager, signals, notify, control, groups)?;
         system.make_all_sockets();
         system.dispatch(Event::Boot);

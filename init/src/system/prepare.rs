@@ -1,8 +1,9 @@
 //! Before the first unit: the machine around PID 1, and what the initramfs found out about this boot.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use keelson_image_layout::{BootFacts, paths};
+use keelson_image_layout::{BootFacts, StateMount, paths};
 
 use super::console::Console;
 use super::options::Options;
@@ -42,6 +43,15 @@ pub(super) fn read_facts(options: &Options) -> Option<BootFacts> {
     serde_json::from_slice(&text)
         .inspect_err(|error| log::warn!("facts of this boot: {error}"))
         .ok()
+}
+
+/// Where units come from: an installation medium has a few more.
+pub(super) fn unit_folders(options: &Options, facts: Option<&BootFacts>) -> Vec<PathBuf> {
+    let mut folders = vec![options.units.clone()];
+    if facts.is_some_and(|facts| facts.state == StateMount::Medium) {
+        folders.push(paths::MEDIUM_UNITS.into());
+    }
+    folders
 }
 
 /// A slot on trial is left if it does not work; a proven one is kept for people to look at.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use keelson_image_layout::boot_entry::FRESH_TRIES;
 use keelson_image_layout::slot_state::COPY_OFFSETS;
-use keelson_image_layout::{EntryName, Part, Reason, Slot, SlotRecord, SlotState, State};
+use keelson_image_layout::{EntryName, Part, Slot};
+use keelson_installer::install::fresh_record;
+use keelson_installer::template::{self, TemplateError};
 use thiserror::Error;
 
 use super::esp::{self, EspError};
 use super::region::{Region, copy_sparse};
-use super::state::{self, StateError};
 use super::table::{self, TableError, identity, size_on};
 use crate::verity::HashTree;
 
@@ -33,6 +34,8 @@ pub struct Release<'a> {
     pub entry: &'a [u8],
     /// systemd-boot.
     pub loader: &'a [u8],
+    /// The pristine state file system, packed.
+    pub state: &'a [u8],
 }
 
 /// Why the disk could not be made.
@@ -55,7 +58,7 @@ pub enum DiskError {
     Esp(#[from] EspError),
     /// State partition.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] TemplateError),
     /// Something is larger than its partition.
     #[error("{bytes} bytes do not fit partition {partition}")]
     TooLarge {
@@ -83,8 +86,8 @@ pub fn write(path: &Path, bytes: u64, release: &Release<'_>) -> Result<(), DiskE
         .open(path)
         .map_err(failed)?;
     disk.set_len(bytes).map_err(failed)?;
-    write_state(path, bytes, release)?;
-    table::write(&disk, bytes, release.id)?;
+    write_state(&disk, bytes, release)?;
+    table::write(&mut &disk, bytes, &|name| identity(release.id, name))?;
     write_esp(&disk, bytes, release)?;
     write_slot_state(&disk, release).map_err(failed)?;
     for slot in Slot::ALL {
@@ -93,15 +96,15 @@ pub fn write(path: &Path, bytes: u64, release: &Release<'_>) -> Result<(), DiskE
     disk.sync_all().map_err(failed)
 }
 
-fn write_state(path: &Path, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
-    let id = identity(release.id, "state file system");
-    Ok(state::make(
-        path,
-        Part::State.start(),
-        size_on(Part::State, bytes),
-        id,
-        release.time,
-    )?)
+fn write_state(disk: &File, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
+    let (pieces, _) = template::unpack(release.state, size_on(Part::State, bytes))?;
+    let written = pieces
+        .iter()
+        .try_for_each(|piece| disk.write_all_at(&piece.bytes, Part::State.start() + piece.offset));
+    written.map_err(|source| DiskError::File {
+        path: Part::State.label().into(),
+        source,
+    })
 }
 
 fn write_esp(disk: &File, bytes: u64, release: &Release<'_>) -> Result<(), DiskError> {
@@ -121,18 +124,9 @@ fn write_esp(disk: &File, bytes: u64, release: &Release<'_>) -> Result<(), DiskE
     )?)
 }
 
-/// Both slots on trial, the same record in both copies.
+/// The same record in both copies.
 fn write_slot_state(disk: &File, release: &Release<'_>) -> io::Result<()> {
-    let slot = SlotRecord {
-        state: State::Trial,
-        tries: FRESH_TRIES,
-        reason: Reason::None,
-        version: SlotRecord::version_bytes(release.version),
-        root_hash: release.tree.params.root_hash.0,
-        uki_sha256: crate::digest::sha256(release.entry),
-        config_digest: [0; 32],
-    };
-    let record = SlotState::new([slot.clone(), slot]).encode();
+    let record = fresh_record(release.version, &release.tree.params.root_hash, release.entry);
     COPY_OFFSETS
         .iter()
         .try_for_each(|offset| disk.write_all_at(&record, Part::SlotState.start() + offset))
@@ -162,6 +156,7 @@ fn write_root(disk: &File, slot: Slot, release: &Release<'_>) -> Result<(), Disk
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::state;
     use crate::inspect::inspect;
     use crate::verity::hash_tree;
 
@@ -182,6 +177,7 @@ mod tests {
             tree: &tree,
             entry: b"entry",
             loader: b"loader",
+            state: &state::template(BYTES, "keelson-1.2.3", 1_700_000_000).unwrap(),
         };
         let path = folder.join(name);
         write(&path, BYTES, &release).unwrap();

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
+use keelson_image_layout::Part;
+use keelson_installer::table::{identity, size_on};
+use keelson_installer::template::pack;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -24,12 +27,27 @@ pub enum StateError {
     /// Its configuration could not be written.
     #[error("cannot write the configuration of mke2fs")]
     Configuration(#[source] io::Error),
+    /// What it made could not be packed.
+    #[error("cannot pack the state file system")]
+    Pack(#[source] io::Error),
     /// It failed.
     #[error("mke2fs failed: {message}")]
     Failed {
         /// What it said.
         message: String,
     },
+}
+
+/// The file system of a release on a disk of `disk_bytes` bytes, packed as installations need it too.
+///
+/// # Errors
+/// See [`StateError`].
+pub fn template(disk_bytes: u64, release: &str, time: u64) -> Result<Vec<u8>, StateError> {
+    let len = size_on(Part::State, disk_bytes);
+    let file = tempfile::NamedTempFile::new().map_err(StateError::Pack)?;
+    file.as_file().set_len(len).map_err(StateError::Pack)?;
+    make(file.path(), 0, len, identity(release, "state file system"), time)?;
+    pack(file.as_file(), len).map_err(StateError::Pack)
 }
 
 /// Makes the file system in bytes `start..start + len` of `disk`.

@@ -1,6 +1,7 @@
 //! A running machine. Dropping it ends the process; its directory with console and disks stays for the owner.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -97,7 +98,7 @@ impl Machine {
         let complaints = File::create(&said).map_err(log(&said))?;
         let mut child = program(spec)
             .args(spec.arguments(&socket))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(complaints)
             // Ctrl-C is for the owner, who powers the machine off in order.
@@ -171,6 +172,17 @@ impl Machine {
             what,
             tail: self.tail(),
         })
+    }
+
+    /// Types on the console.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub fn enter(&mut self, text: &str) -> std::io::Result<()> {
+        match &mut self.child.stdin {
+            Some(keyboard) => keyboard.write_all(text.as_bytes()),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// Presses the power button.

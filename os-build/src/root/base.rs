@@ -82,6 +82,10 @@ pub(super) fn os_files(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result
         "usr/share/keelson/packages.json",
         Node::file(0o644, ingredients.packages.to_vec()),
     )?;
+    tree.insert_with_parents(
+        paths::STATE_TEMPLATE,
+        Node::file(0o644, ingredients.state_template.to_vec()),
+    )?;
     for (package, file) in ingredients.copyrights {
         tree.insert_with_parents(
             format!("usr/share/doc/{package}/copyright"),

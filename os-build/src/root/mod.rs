@@ -38,6 +38,8 @@ pub struct Ingredients<'a> {
     pub os_release: &'a str,
     /// Terms of each Debian package inside: its name and its `copyright` file.
     pub copyrights: &'a [(String, PathBuf)],
+    /// The pristine state file system, packed.
+    pub state_template: &'a [u8],
     /// JSON list of the Debian packages inside.
     pub packages: &'a [u8],
     /// Seconds since 1970 of every file.
@@ -228,6 +230,7 @@ mod tests {
                 os_release: "NAME=Keelson\n",
                 copyrights: &[("e2fsck-static".into(), self.path("e2fsck/copyright"))],
                 packages: b"[]",
+                state_template: b"template",
                 time: 1_700_000_000,
             })
         }

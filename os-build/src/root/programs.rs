@@ -8,10 +8,11 @@ use keelson_image_layout::paths;
 use super::{Ingredients, RootError, files_of, has, read};
 
 /// Our programs, by file name, in `/usr/bin`.
-pub const PROGRAMS: [&str; 11] = [
+pub const PROGRAMS: [&str; 12] = [
     "keelson",
     "keelson-config",
     "keelson-init",
+    "keelson-installd",
     "keelson-journald",
     "keelson-metadata",
     "keelson-netd",
@@ -26,13 +27,14 @@ pub const PROGRAMS: [&str; 11] = [
 pub const FOREIGN: [(&str, &str); 1] = [("usr/sbin/e2fsck.static", "repairs the state file system after damage")];
 
 /// Where unit files lie in the repository.
-pub const UNIT_FOLDERS: [&str; 8] = [
+pub const UNIT_FOLDERS: [&str; 9] = [
     "init/units",
     "init/journal/units",
     "config-agent/units",
     "config-agent/metadata/units",
     "config-agent/netd/units",
     "runtime/units",
+    "install-agent/units",
     "update-agent/units",
     "access-agent/server/units",
 ];
@@ -60,20 +62,25 @@ pub(super) fn add(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result<Vec<
     Ok(missing)
 }
 
+/// Where unit files of an installation medium lie in the repository.
+const MEDIUM_UNIT_FOLDERS: [&str; 1] = ["install-agent/medium-units"];
+
 /// Adds every `*.toml` of the unit folders that exist.
 pub(super) fn add_units(tree: &mut Tree, source: &Path) -> Result<(), RootError> {
-    for folder in UNIT_FOLDERS
-        .iter()
-        .map(|folder| source.join(folder))
-        .filter(|folder| folder.is_dir())
+    let folders = UNIT_FOLDERS.iter().map(|folder| (folder, paths::UNITS));
+    let of_medium = MEDIUM_UNIT_FOLDERS.iter().map(|folder| (folder, paths::MEDIUM_UNITS));
+    for (folder, target) in folders
+        .chain(of_medium)
+        .map(|(folder, target)| (source.join(folder), target))
+        .filter(|(folder, _)| folder.is_dir())
     {
         for file in files_of(&folder)?
             .iter()
             .filter(|file| file.extension().is_some_and(|end| end == "toml"))
         {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let path = format!("{}/{name}", paths::UNITS);
-            if has(tree, &path) {
+            let path = format!("{target}/{name}");
+            if has(tree, &path) || has(tree, &format!("{}/{name}", paths::UNITS)) {
                 return Err(RootError::UnitTwice { name });
             }
             tree.insert_with_parents(path, Node::file(0o644, read(file)?))?;

@@ -63,16 +63,7 @@ impl Content {
                 .with_context(|| format!("the root has no {name}"))
         };
         let packages = serde_json::from_slice(&find("usr/share/keelson/packages.json")?).context("list of packages")?;
-        let os_release = String::from_utf8(find("usr/lib/os-release")?)?;
-        let says = |key: &str| {
-            let value = os_release
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            value
-                .map(str::to_owned)
-                .with_context(|| format!("os-release has no {key}"))
-        };
-        let (version, variant) = (says("IMAGE_VERSION")?, says("VARIANT_ID")?);
+        let (version, variant) = os_release(&find("usr/lib/os-release")?)?;
         items.extend(boot_items(&file, slot)?);
         Ok(Content {
             items,
@@ -83,6 +74,18 @@ impl Content {
             root_hash: root_hash(&file, slot)?,
         })
     }
+}
+
+/// Version and flavour as os-release has them.
+pub(crate) fn os_release(text: &[u8]) -> Result<(String, String)> {
+    let text = String::from_utf8_lossy(text);
+    let says = |key: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        value
+            .map(str::to_owned)
+            .with_context(|| format!("os-release has no {key}"))
+    };
+    Ok((says("IMAGE_VERSION")?, says("VARIANT_ID")?))
 }
 
 /// Files and links of a slot's root, and the release's time.
@@ -130,7 +133,8 @@ fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-fn root_hash(disk: &File, slot: Slot) -> Result<RootHash> {
+/// The root hash that the slot-state record has for a slot.
+pub(crate) fn root_hash(disk: &File, slot: Slot) -> Result<RootHash> {
     let mut copies = [[0; COPY_BYTES]; 2];
     for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
         disk.read_exact_at(copy, Part::SlotState.start() + offset)?;

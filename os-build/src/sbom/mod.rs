@@ -1,7 +1,7 @@
 //! The bill of materials of an image: who owns each byte of root, boot entry and loader, read back from the finished
 //! disk. A file that nobody owns is an error.
 
-mod content;
+pub(crate) mod content;
 pub mod crates;
 pub mod owner;
 pub mod spdx;

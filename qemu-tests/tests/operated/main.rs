@@ -4,6 +4,7 @@
 mod bill;
 mod cloud_config;
 mod commands;
+mod install;
 mod locked;
 mod metal;
 mod network;
@@ -46,6 +47,8 @@ static CASES: &[Case] = &[
     Case::full("a_panic_reboots_and_is_told", locked::panic),
     Case::short("operators_ask_and_reboot_over_ssh", commands::answers),
     Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
+    Case::full("a_stick_installs_onto_an_empty_disk", install::from_a_stick),
+    Case::full("a_disc_installs_onto_an_empty_disk", install::from_a_disc),
     Case::full("metal_comes_up_on_nvme_and_usb", metal::other_devices),
     Case::short("the_firmware_gives_a_document", sources::firmware),
     Case::short("the_metadata_service_gives_a_document", sources::ec2),

@@ -31,7 +31,7 @@ pub fn other_devices(environment: &Environment) -> Result<()> {
 }
 
 /// Boots until the slot is committed and the network has its address.
-fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> {
+pub fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> {
     let name = format!("{bus:?}-{card:?}").to_lowercase();
     let guest = lab.boot(&name, disk, |spec| {
         spec.disks.iter_mut().for_each(|disk| disk.bus = bus);

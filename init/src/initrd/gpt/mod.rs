@@ -4,12 +4,13 @@
 //! Pure: bytes in, bytes out. Source: UEFI Specification, "GUID Partition Table (GPT) Disk Layout".
 
 pub mod crc;
+pub mod mbr;
 pub mod renew;
 pub mod restore;
 pub mod table;
 
 pub use renew::{Renewed, renew};
-pub use restore::primary_of;
+pub use restore::{backup_of, primary_of};
 pub use table::{Entry, Header, Table, TableError};
 
 /// Bytes per logical sector; a disk with larger ones carries no table of ours.

@@ -80,7 +80,7 @@ pub fn renew(table: &Table, disk_sectors: u64, mut ids: impl FnMut() -> Uuid) ->
 pub(super) struct Place {
     here: u64,
     other: u64,
-    entries_at: u64,
+    pub(super) entries_at: u64,
     last_usable: u64,
     disk_id: Uuid,
 }
@@ -95,6 +95,17 @@ impl Place {
             last_usable,
             disk_id,
         }
+    }
+
+    /// Where the backup goes of a primary that names `here` for it; its entries lie right before.
+    pub(super) fn backup(here: u64, array_sectors: u64, last_usable: u64, disk_id: Uuid) -> Option<Place> {
+        Some(Place {
+            here,
+            other: PRIMARY,
+            entries_at: here.checked_sub(array_sectors)?,
+            last_usable,
+            disk_id,
+        })
     }
 
     /// First sector behind the array of entries.

@@ -193,6 +193,12 @@ impl Table {
         (!entry.type_guid.is_nil()).then_some(entry)
     }
 
+    /// Whether both name the same partitions.
+    #[must_use]
+    pub fn same_entries(&self, other: &Table) -> bool {
+        self.entries == other.entries
+    }
+
     /// Whether this is the copy at the end of the disk.
     #[must_use]
     pub fn is_backup(&self) -> bool {
@@ -202,7 +208,18 @@ impl Table {
     /// Whether this is a system disk of ours: all seven partitions, each of its type.
     #[must_use]
     pub fn is_keelson(&self) -> bool {
-        Part::ALL.iter().all(|part| {
+        self.has(&Part::ALL)
+    }
+
+    /// Whether this is an installation medium of ours: a release once, and no state.
+    #[must_use]
+    pub fn is_medium(&self) -> bool {
+        let others = Part::ALL.iter().filter(|part| !Part::ON_MEDIUM.contains(part));
+        self.has(&Part::ON_MEDIUM) && others.clone().all(|part| self.partition(part.number()).is_none())
+    }
+
+    fn has(&self, parts: &[Part]) -> bool {
+        parts.iter().all(|part| {
             self.partition(part.number())
                 .is_some_and(|entry| entry.type_guid == part.type_guid())
         })

@@ -115,11 +115,21 @@ fn mount_ext4(device: &Path, target: &Path, flags: MountFlags, options: &str) ->
 
 /// Puts memory where the state should be; the partition is left as it was found.
 pub fn use_memory(target: &Path, reason: &str) -> StateMount {
-    if let Err(errno) = mount_call("tmpfs", target, "tmpfs", FLAGS, c"mode=0711,size=50%") {
-        log::error!(error:% = errno; "memory cannot be mounted in place of the state");
-    }
+    mount_memory(target);
     StateMount::Memory {
         reason: reason.to_owned(),
+    }
+}
+
+/// The state of a system that runs from an installation medium.
+pub fn use_memory_of_medium(target: &Path) -> StateMount {
+    mount_memory(target);
+    StateMount::Medium
+}
+
+fn mount_memory(target: &Path) {
+    if let Err(errno) = mount_call("tmpfs", target, "tmpfs", FLAGS, c"mode=0711,size=50%") {
+        log::error!(error:% = errno; "memory cannot be mounted in place of the state");
     }
 }
 

@@ -29,11 +29,14 @@ pub struct Opened {
 /// Mounts the state below the root that is mounted already, and makes it usable. `alive` is called while waiting.
 pub fn open(nodes: &Nodes, disk: &Candidate, alive: &mut dyn FnMut()) -> Opened {
     let target = Path::new(SYSROOT).join(paths::STATE.trim_start_matches('/'));
+    if disk.is_medium() {
+        return ready(check::use_memory_of_medium(&target), &target, Age::Begun);
+    }
     let mount = check::mount(nodes.part(Part::State), &target, alive);
     match mount {
         StateMount::ReadWrite if tree::is_complete(&target) => ready(mount, &target, Age::Known),
         StateMount::ReadWrite => ready(mount, &target, begin(nodes, disk, &target)),
-        StateMount::Memory { .. } => ready(mount, &target, Age::Begun),
+        StateMount::Memory { .. } | StateMount::Medium => ready(mount, &target, Age::Begun),
         StateMount::ReadOnly { .. } => ready(cover::with_memory(mount, &target), &target, Age::Begun),
     }
 }

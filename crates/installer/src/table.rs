@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Seek, Write};
 
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
@@ -47,38 +48,59 @@ pub fn size_on(part: Part, disk: u64) -> u64 {
         .unwrap_or_else(|| disk.saturating_sub(part.start() + ALIGNMENT) / ALIGNMENT * ALIGNMENT)
 }
 
-/// Writes protective MBR, primary and backup table onto an empty disk of `bytes` bytes.
+/// Writes protective MBR, primary and backup table onto an empty disk of `bytes` bytes. `ids` gives the identity of
+/// `disk` and of each partition by its label.
 ///
 /// # Errors
 /// See [`TableError`].
-pub fn write(disk: &File, bytes: u64, release: &str) -> Result<(), TableError> {
+pub fn write<D>(disk: &mut D, bytes: u64, ids: &dyn Fn(&str) -> Uuid) -> Result<(), TableError>
+where
+    D: Read + Write + Seek + std::fmt::Debug,
+{
     if size_on(Part::State, bytes) == 0 {
         return Err(TableError::TooSmall { bytes });
     }
+    let parts = Part::ALL.map(|part| (part, part.start(), size_on(part, bytes)));
+    write_parts(disk, bytes, &parts, ids)
+}
+
+/// The same with these partitions: which one, first byte, length.
+///
+/// # Errors
+/// See [`TableError`].
+pub fn write_parts<D>(
+    disk: &mut D,
+    bytes: u64,
+    parts: &[(Part, u64, u64)],
+    ids: &dyn Fn(&str) -> Uuid,
+) -> Result<(), TableError>
+where
+    D: Read + Write + Seek + std::fmt::Debug,
+{
     let sectors = u32::try_from(bytes / SECTOR - 1).unwrap_or(u32::MAX);
-    let mut device = disk;
-    ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(&mut device)?;
+    ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(disk)?;
     let mut table = GptConfig::new()
         .writable(true)
         .logical_block_size(LogicalBlockSize::Lb512)
-        .create_from_device(device, None)?;
-    table.update_guid(Some(identity(release, "disk")));
-    let partitions = Part::ALL.map(|part| (part.number(), partition(part, bytes, release)));
-    table.update_partitions(BTreeMap::from(partitions))?;
+        .create_from_device(disk, None)?;
+    table.update_guid(Some(ids("disk")));
+    let partitions = parts
+        .iter()
+        .map(|(part, start, len)| (part.number(), partition(*part, *start, *len, ids)));
+    table.update_partitions(partitions.collect::<BTreeMap<_, _>>())?;
     table.write_inplace()?;
     Ok(())
 }
 
-fn partition(part: Part, disk: u64, release: &str) -> Partition {
-    let first_lba = part.start() / SECTOR;
+fn partition(part: Part, start: u64, len: u64, ids: &dyn Fn(&str) -> Uuid) -> Partition {
     Partition {
         part_type_guid: Type {
             guid: part.type_guid(),
             os: OperatingSystem::None,
         },
-        part_guid: identity(release, part.label()),
-        first_lba,
-        last_lba: first_lba + size_on(part, disk) / SECTOR - 1,
+        part_guid: ids(part.label()),
+        first_lba: start / SECTOR,
+        last_lba: (start + len) / SECTOR - 1,
         flags: 0,
         name: part.label().to_owned(),
     }
@@ -133,7 +155,7 @@ mod tests {
     fn table() -> File {
         let disk = tempfile::tempfile().unwrap();
         disk.set_len(BYTES).unwrap();
-        write(&disk, BYTES, "keelson-1").unwrap();
+        write(&mut &disk, BYTES, &|name| identity("keelson-1", name)).unwrap();
         disk
     }
 
@@ -169,7 +191,7 @@ mod tests {
     fn a_disk_without_room_for_state_is_refused() {
         let disk = tempfile::tempfile().unwrap();
         assert!(matches!(
-            write(&disk, Part::State.start(), "x"),
+            write(&mut &disk, Part::State.start(), &|name| identity("x", name)),
             Err(TableError::TooSmall { .. })
         ));
     }

@@ -21,6 +21,8 @@ pub const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 pub const LOADER_CONF: &[u8] = b"timeout 0\neditor no\n";
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
+/// Bytes of a cluster on a system disk.
+const CLUSTER: u32 = 4096;
 /// Folders in folders that are followed.
 const DEPTH: u8 = 8;
 
@@ -99,6 +101,19 @@ pub struct Contents {
 /// # Errors
 /// See [`EspError`].
 pub fn write_volume<D: Write + Seek>(device: &mut D, bytes: u64, contents: &Contents) -> Result<(), EspError> {
+    write_clusters(device, bytes, CLUSTER, contents)
+}
+
+/// The same with clusters of another size.
+///
+/// # Errors
+/// See [`EspError`].
+pub fn write_clusters<D: Write + Seek>(
+    device: &mut D,
+    bytes: u64,
+    cluster: u32,
+    contents: &Contents,
+) -> Result<(), EspError> {
     let names = contents
         .files
         .iter()
@@ -109,7 +124,7 @@ pub fn write_volume<D: Write + Seek>(device: &mut D, bytes: u64, contents: &Cont
     }
     let volume = Volume {
         bytes,
-        cluster: 4096,
+        cluster,
         label: "KEELSON ESP",
         id: contents.id,
         time: contents.time,
