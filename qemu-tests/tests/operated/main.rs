@@ -9,6 +9,7 @@ mod locked;
 mod metal;
 mod network;
 mod sources;
+mod ssh;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,9 @@ static CASES: &[Case] = &[
     Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
     Case::full("a_stick_installs_onto_an_empty_disk", install::from_a_stick),
     Case::full("a_disc_installs_onto_an_empty_disk", install::from_a_disc),
+    Case::short("ssh_opens_to_the_right_key_only", ssh::the_right_key_only),
+    Case::short("docker_clients_work_over_ssh", ssh::docker_clients),
+    Case::full("ssh_host_keys_are_each_machines_own", ssh::host_keys),
     Case::full("metal_comes_up_on_nvme_and_usb", metal::other_devices),
     Case::short("the_firmware_gives_a_document", sources::firmware),
     Case::short("the_metadata_service_gives_a_document", sources::ec2),
