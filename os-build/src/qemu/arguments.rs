@@ -168,7 +168,7 @@ pub struct MachineSpec {
     pub fw_cfg: Vec<(String, PathBuf)>,
     /// Further `-smbios` values, for instance `type=1,manufacturer=Amazon EC2`.
     pub smbios: Vec<String>,
-    /// A network other than QEMU's usual one, with a program behind a TCP address of it.
+    /// A network other than QEMU's usual one, with a program behind a TCP address of it, and nothing beyond it.
     pub service: Option<Service>,
     /// Start of the guest's clock as `-rtc base=` takes it, for instance `1970-01-01T00:00:00`.
     pub clock_base: Option<String>,
@@ -366,7 +366,9 @@ impl Line {
         }) = service
         {
             let command = command.replace(',', ",,");
-            user.push_str(&format!(",net={network},guestfwd=tcp:{address}-cmd:{command}"));
+            user.push_str(&format!(
+                ",net={network},restrict=on,guestfwd=tcp:{address}-cmd:{command}"
+            ));
         }
         for forward in forwards {
             let protocol = match forward.protocol {
@@ -449,7 +451,7 @@ mod tests {
         });
         assert!(text.contains("-fw_cfg name=opt/org.keelson/config,file=a,,b"));
         assert!(text.contains("-smbios type=1,manufacturer=Amazon EC2"));
-        assert!(text.contains("net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:mock doc"));
+        assert!(text.contains("net=169.254.0.0/16,restrict=on,guestfwd=tcp:169.254.169.254:80-cmd:mock doc"));
     }
 
     #[test]

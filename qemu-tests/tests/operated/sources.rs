@@ -97,13 +97,21 @@ pub fn ec2(environment: &Environment) -> Result<()> {
 pub fn ec2_unreachable(environment: &Environment) -> Result<()> {
     Lab::run(environment, "source-ec2-unreachable", |lab| {
         let disk = lab.disk("system")?;
-        let said = boot(lab, "alone", &disk, |spec| spec.smbios = vec![EC2.into()])?;
+        let said = boot(lab, "alone", &disk, |spec| {
+            spec.smbios = vec![EC2.into()];
+            // A network of its own: what the guest asks must never reach a metadata service of the host's.
+            spec.service = Some(Service {
+                network: "169.254.0.0/16".into(),
+                address: "169.254.3.3:80".into(),
+                command: "false".into(),
+            });
+        })?;
         ensure!(
             said.contains("the network gives none yet"),
             "it is not said that nothing came:\n{said}"
         );
         ensure!(
-            said.contains("169.254.169.254: "),
+            said.contains("169.254.169.254: it cannot be connected"),
             "it is not said what is wrong:\n{said}"
         );
         Ok(())
