@@ -110,3 +110,14 @@ fn unsafe_code_lives_in_one_crate() {
         .collect();
     assert!(outside.is_empty(), "unsafe code outside crates/sys: {outside:#?}");
 }
+
+/// A target folder that two clones share keeps what the first one compiled: its path would be used in the other.
+#[test]
+fn no_program_keeps_the_folder_it_was_compiled_in() {
+    let mark = ["env!(", "\"CARGO_MANIFEST_DIR\")"].concat();
+    let keeping: Vec<PathBuf> = sources()
+        .into_iter()
+        .filter(|path| fs::read_to_string(path).unwrap().contains(&mark))
+        .collect();
+    assert!(keeping.is_empty(), "ask std::env::var_os at run time: {keeping:#?}");
+}

@@ -45,9 +45,8 @@ pub fn medium(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
 /// # Errors
 /// The build's.
 pub fn build_with(lab: &Lab, flavour: Flavour, format: Format, installer: bool) -> Result<DiskFile> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("the workspace")?;
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("cargo names the package's folder")?;
+    let source = Path::new(&package).parent().context("the workspace")?;
     let kind = if installer { "medium" } else { "image" };
     let request = image::Request {
         out: lab.directory().join(format!("{flavour}-{kind}.{}", format.name())),

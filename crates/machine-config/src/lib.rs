@@ -23,7 +23,6 @@ pub mod secret;
 mod syntax;
 mod text;
 pub mod value;
-#[allow(dead_code, unused_imports, reason = "the network format uses the rest")]
 mod yaml;
 
 pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate, validate_as};

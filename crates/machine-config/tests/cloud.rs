@@ -3,60 +3,34 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keelson_machine_config::render::{Style, human};
-use keelson_machine_config::{Fate, Verdict, cloud, validate};
+use keelson_machine_config::{Fate, cloud, validate};
 use saphyr_parser::{Event, Parser};
+use support::{check, compare, package};
 
 fn documents(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cloud").join(folder);
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    found.sort();
-    assert!(found.len() > 4);
-    found
-}
-
-fn check(path: &Path) -> Verdict {
-    validate(path.file_name().unwrap().to_str().unwrap(), &fs::read(path).unwrap())
-}
-
-fn compare(path: &Path, actual: &str) {
-    if std::env::var_os("KEELSON_BLESS").is_some() {
-        fs::write(path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(actual, expected, "{} differs; KEELSON_BLESS=1 accepts", path.display());
+    support::documents(&format!("cloud/{folder}"), &["yaml"], 4)
 }
 
 #[test]
 fn refused_documents_give_their_report() {
-    for path in documents("refused") {
-        let verdict = check(&path);
-        assert!(verdict.accepted.is_none(), "{}", path.display());
-        compare(&path.with_extension("txt"), &human(&verdict.report, Style::Plain));
-    }
+    support::refused_give_their_report(&documents("refused"));
 }
 
 #[test]
 fn accepted_documents_give_their_configuration() {
-    for path in documents("accepted") {
-        let verdict = check(&path);
-        let report = human(&verdict.report, Style::Plain);
-        let accepted = verdict.accepted.unwrap_or_else(|| panic!("{report}"));
-        let json = serde_json::to_string_pretty(&accepted.config).unwrap();
-        compare(&path.with_extension("json"), &format!("{json}\n{report}"));
-    }
+    support::accepted_give_their_configuration(&documents("accepted"));
 }
 
 #[test]
 fn the_reference_page_is_the_tables() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/cloud-config.md");
+    let page = package().join("../../docs/formats/cloud-config.md");
     compare(&page, &cloud::reference_page());
 }
 

@@ -2,20 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use keelson_machine_config::{Severity, fuzz, validate};
+mod support;
+
+use keelson_machine_config::{fuzz, validate};
 use proptest::prelude::*;
+use support::faults::{Fault, Field, damaged, missed, replace};
 
 const DOCUMENT: &str = include_str!("cloud/accepted/rich.yaml");
-
-/// A mistake that can be made on one line: which lines it fits, and what the line becomes.
-struct Fault {
-    name: &'static str,
-    apply: fn(&str) -> Option<String>,
-}
-
-fn replace(line: &str, from: &str, to: &str) -> Option<String> {
-    line.contains(from).then(|| line.replacen(from, to, 1))
-}
 
 /// The line's key and value if it is `KEY: VALUE` on one line.
 fn pair(line: &str) -> Option<(&str, &str)> {
@@ -114,61 +107,21 @@ const FAULTS: [Fault; 12] = [
     },
 ];
 
-/// Lines (from 0) that a fault fits.
-fn sites(fault: &Fault, lines: &[&str]) -> Vec<usize> {
-    // Blocks of text may hold anything.
-    let inside = |line: &str| line.starts_with("      ") && !line.contains("ssh-ed25519");
-    let fits = |(at, line): (usize, &&str)| (fault.apply)(line).filter(|_| !inside(line)).map(|_| at);
-    lines.iter().enumerate().skip(1).filter_map(fits).collect()
-}
+const FIELD: Field = Field {
+    document: DOCUMENT,
+    faults: &FAULTS,
+    open,
+    once: &[],
+};
 
-fn plant(choices: &[(usize, usize)]) -> (String, Vec<(usize, &'static str)>) {
-    let lines: Vec<&str> = DOCUMENT.lines().collect();
-    let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-    let mut planted: Vec<(usize, &'static str)> = Vec::new();
-    for (fault, site) in choices {
-        let fault = &FAULTS[fault % FAULTS.len()];
-        let sites = sites(fault, &lines);
-        let at = sites[site % sites.len()];
-        if planted.iter().any(|(other, _)| other.abs_diff(at + 1) < 2) {
-            continue;
-        }
-        changed[at] = (fault.apply)(lines[at]).unwrap();
-        planted.push((at + 1, fault.name));
-    }
-    (changed.join("\n") + "\n", planted)
-}
-
-/// The planted faults that no error points at, within a line.
-fn missed(text: &str, planted: &[(usize, &'static str)]) -> Vec<(usize, &'static str)> {
-    let report = validate("t", text.as_bytes()).report;
-    let errors = report.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    let lines: Vec<usize> = errors.map(|d| d.place.line).collect();
-    let unseen = planted
-        .iter()
-        .filter(|(line, _)| !lines.iter().any(|l| l.abs_diff(*line) <= 1));
-    unseen.copied().collect()
+/// The header, and blocks of text, which may hold anything, are left alone.
+fn open(at: usize, line: &str) -> bool {
+    at > 0 && (!line.starts_with("      ") || line.contains("ssh-ed25519"))
 }
 
 #[test]
 fn every_single_fault_is_reported_at_its_place_and_nearly_alone() {
-    let lines: Vec<&str> = DOCUMENT.lines().collect();
-    let mut wrong = Vec::new();
-    for (index, fault) in FAULTS.iter().enumerate() {
-        let sites = sites(fault, &lines);
-        assert!(!sites.is_empty(), "{} fits nowhere", fault.name);
-        for site in 0..sites.len() {
-            let (text, planted) = plant(&[(index, site)]);
-            let report = validate("t", text.as_bytes()).report;
-            // One consequence is tolerated: what a lost line declared is missed elsewhere.
-            if !missed(&text, &planted).is_empty() || report.errors() > 2 {
-                let errors: Vec<String> = report.lines().filter(|line| line.contains("error")).collect();
-                let line = text.lines().nth(planted[0].0 - 1).unwrap().to_owned();
-                wrong.push(format!("{planted:?} {line:?}: {errors:#?}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    FIELD.every_single_fault_is_reported();
 }
 
 proptest! {
@@ -176,7 +129,7 @@ proptest! {
 
     #[test]
     fn up_to_five_faults_are_reported_in_one_run(choices in prop::collection::vec((0..64_usize, 0..1000_usize), 1..=5)) {
-        let (text, planted) = plant(&choices);
+        let (text, planted) = FIELD.plant(&choices);
         prop_assert_eq!(missed(&text, &planted), vec![], "\n{}", text);
     }
 
@@ -190,15 +143,7 @@ proptest! {
     fn a_damaged_document_is_answered(
         edits in prop::collection::vec((0..DOCUMENT.len(), prop::sample::select(b" \t\n-:#[]{}\"'|>&*!%@,x\xff".to_vec()), 0..3_u8), 1..12)
     ) {
-        let mut bytes = DOCUMENT.as_bytes().to_vec();
-        for (at, byte, edit) in edits {
-            let at = at % bytes.len().max(1);
-            match edit {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
+        let bytes = damaged(DOCUMENT, edits);
         fuzz::cloud_config(&bytes);
         fuzz::yaml(&bytes);
         let shown = format!("{:?}", validate("t", &bytes).report);

@@ -2,31 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failure is a failed test")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keelson_machine_config::render::{Style, human};
 use keelson_machine_config::schema::{KEYS, Key, Kind};
-use keelson_machine_config::{Accepted, Fate, Verdict, validate};
+use keelson_machine_config::{Accepted, Fate, validate};
 use serde_json::Value as Json;
+use support::{check, compare, package};
 
 fn documents(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
-        .join("tests")
-        .join(folder);
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .collect();
-    found.sort();
-    assert!(found.len() > 5);
-    found
-}
-
-fn check(path: &Path) -> Verdict {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    validate(name, &fs::read(path).unwrap())
+    support::documents(folder, &["toml"], 5)
 }
 
 fn accepted(text: &str) -> Accepted {
@@ -35,37 +24,19 @@ fn accepted(text: &str) -> Accepted {
     verdict.accepted.unwrap_or_else(|| panic!("{report}"))
 }
 
-fn compare(path: &Path, actual: &str) {
-    if std::env::var_os("KEELSON_BLESS").is_some() {
-        fs::write(path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(actual, expected, "{} differs; KEELSON_BLESS=1 accepts", path.display());
-}
-
 #[test]
 fn refused_documents_give_their_report() {
-    for path in documents("refused") {
-        let verdict = check(&path);
-        assert!(verdict.accepted.is_none(), "{}", path.display());
-        compare(&path.with_extension("txt"), &human(&verdict.report, Style::Plain));
-    }
+    support::refused_give_their_report(&documents("refused"));
 }
 
 #[test]
 fn accepted_documents_give_their_configuration() {
-    for path in documents("accepted") {
-        let verdict = check(&path);
-        let report = human(&verdict.report, Style::Plain);
-        let accepted = verdict.accepted.unwrap_or_else(|| panic!("{report}"));
-        let json = serde_json::to_string_pretty(&accepted.config).unwrap();
-        compare(&path.with_extension("json"), &format!("{json}\n{report}"));
-    }
+    support::accepted_give_their_configuration(&documents("accepted"));
 }
 
 #[test]
 fn the_reference_page_is_the_key_table() {
-    let page = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../docs/formats/machine-config.md");
+    let page = package().join("../../docs/formats/machine-config.md");
     compare(&page, &keelson_machine_config::schema::reference_page());
 }
 
@@ -107,7 +78,7 @@ fn paths(value: &toml::Value, parent: &str, out: &mut Vec<(String, toml::Value)>
 
 #[test]
 fn every_key_of_the_table_reaches_the_configuration() {
-    let path = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/accepted/every-key.toml");
+    let path = package().join("tests/accepted/every-key.toml");
     let text = fs::read_to_string(path).unwrap();
     let document: toml::Value = toml::from_str(&text).unwrap();
     let mut found = Vec::new();

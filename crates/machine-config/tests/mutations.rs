@@ -2,20 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use keelson_machine_config::{Severity, validate};
+mod support;
+
+use keelson_machine_config::validate;
 use proptest::prelude::*;
+use support::faults::{Fault, Field, damaged, missed, replace};
 
 const DOCUMENT: &str = include_str!("accepted/every-key.toml");
-
-/// A mistake that can be made on one line: which lines it fits, and what the line becomes.
-struct Fault {
-    name: &'static str,
-    apply: fn(&str) -> Option<String>,
-}
-
-fn replace(line: &str, from: &str, to: &str) -> Option<String> {
-    line.contains(from).then(|| line.replacen(from, to, 1))
-}
 
 /// The line's key if it is `key = value` on one line.
 fn key(line: &str) -> Option<&str> {
@@ -92,69 +85,23 @@ const FAULTS: [Fault; 16] = [
     },
 ];
 
-/// Lines (from 0) that a fault fits.
-fn sites(fault: &Fault, lines: &[&str]) -> Vec<usize> {
-    let fits = |(at, line): (usize, &&str)| (fault.apply)(line).map(|_| at);
-    // Tables of other tools may hold anything.
-    let team = lines.iter().position(|line| *line == "[x-team]").unwrap_or(0);
-    lines
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !(team..team + 3).contains(at))
-        .filter_map(fits)
-        .collect()
-}
+const FIELD: Field = Field {
+    document: DOCUMENT,
+    faults: &FAULTS,
+    open,
+    // Two headers of one misspelt table are one mistake.
+    once: &["unknown table"],
+};
 
-fn plant(choices: &[(usize, usize)]) -> (String, Vec<(usize, &'static str)>) {
-    let lines: Vec<&str> = DOCUMENT.lines().collect();
-    let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-    let mut planted: Vec<(usize, &'static str)> = Vec::new();
-    for (fault, site) in choices {
-        let fault = &FAULTS[fault % FAULTS.len()];
-        let sites = sites(fault, &lines);
-        let at = sites[site % sites.len()];
-        // A fault in the header of a table, or two in one line, can hide what stands below.
-        // Two headers of one misspelt table are one mistake.
-        let same_table = fault.name == "unknown table" && planted.iter().any(|(_, name)| *name == fault.name);
-        if same_table || planted.iter().any(|(other, _)| other.abs_diff(at) < 2) {
-            continue;
-        }
-        changed[at] = (fault.apply)(lines[at]).unwrap();
-        planted.push((at + 1, fault.name));
-    }
-    (changed.join("\n") + "\n", planted)
-}
-
-/// The planted faults that no error points at.
-fn missed(text: &str, planted: &[(usize, &'static str)]) -> Vec<(usize, &'static str)> {
-    let report = validate("t", text.as_bytes()).report;
-    let errors = report.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    let lines: Vec<usize> = errors.map(|d| d.place.line).collect();
-    let unseen = planted
-        .iter()
-        .filter(|(line, _)| !lines.iter().any(|l| l.abs_diff(*line) <= 1));
-    unseen.copied().collect()
+/// Tables of other tools may hold anything.
+fn open(at: usize, _: &str) -> bool {
+    let team = DOCUMENT.lines().position(|line| line == "[x-team]").unwrap_or(0);
+    !(team..team + 3).contains(&at)
 }
 
 #[test]
 fn every_single_fault_is_reported_at_its_place_and_alone() {
-    let lines: Vec<&str> = DOCUMENT.lines().collect();
-    for (index, fault) in FAULTS.iter().enumerate() {
-        let sites = sites(fault, &lines);
-        assert!(!sites.is_empty(), "{} fits nowhere", fault.name);
-        for site in 0..sites.len() {
-            let (text, planted) = plant(&[(index, site)]);
-            assert_eq!(missed(&text, &planted), [], "\n{text}");
-            let report = validate("t", text.as_bytes()).report;
-            // One consequence is tolerated: what a lost line declared is missed elsewhere.
-            assert!(
-                report.errors() <= 2,
-                "{} at {planted:?}: {:#?}",
-                fault.name,
-                report.lines().collect::<Vec<_>>()
-            );
-        }
-    }
+    FIELD.every_single_fault_is_reported();
 }
 
 proptest! {
@@ -162,7 +109,7 @@ proptest! {
 
     #[test]
     fn several_faults_are_reported_in_one_run(choices in prop::collection::vec((0..64_usize, 0..1000_usize), 1..=5)) {
-        let (text, planted) = plant(&choices);
+        let (text, planted) = FIELD.plant(&choices);
         prop_assert_eq!(missed(&text, &planted), vec![], "\n{}", text);
     }
 
@@ -175,15 +122,7 @@ proptest! {
     fn a_damaged_document_is_answered(
         edits in prop::collection::vec((0..DOCUMENT.len(), any::<u8>(), 0..3_u8), 1..12)
     ) {
-        let mut bytes = DOCUMENT.as_bytes().to_vec();
-        for (at, byte, edit) in edits {
-            let at = at % bytes.len().max(1);
-            match edit {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ => drop(bytes.remove(at)),
-            }
-        }
+        let bytes = damaged(DOCUMENT, edits);
         keelson_machine_config::fuzz::document(&bytes);
         let shown = format!("{:?}", validate("t", &bytes).report);
         prop_assert!(!shown.contains("canary"), "{}", shown);

@@ -3,24 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use keelson_machine_config::Fate;
 use keelson_machine_config::network_config::{NetworkFormat, NetworkVerdict, keys, validate, verdict_table};
 use keelson_machine_config::render::{Style, human};
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/network-config")
-}
+use support::{compare, package};
 
 fn inputs() -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut inputs: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "json"))
-        .collect();
-    inputs.sort();
-    inputs
+    support::documents("network-config", &["yaml", "json"], 5)
 }
 
 fn check(path: &Path) -> NetworkVerdict {
@@ -30,14 +24,6 @@ fn check(path: &Path) -> NetworkVerdict {
         false => NetworkFormat::CloudInit,
     };
     validate(name, &fs::read(path).unwrap(), format)
-}
-
-fn compare(path: &Path, actual: &str) {
-    if std::env::var_os("KEELSON_BLESS").is_some() {
-        fs::write(path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(actual, expected, "{} differs; KEELSON_BLESS=1 accepts", path.display());
 }
 
 #[test]
@@ -132,7 +118,7 @@ fn every_honoured_key_stands_in_an_accepted_configuration() {
 
 #[test]
 fn the_page_holds_the_verdict_table() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/network-config.md");
+    let page = package().join("../../docs/formats/network-config.md");
     let text = fs::read_to_string(&page).unwrap();
     let (head, _) = text.split_once("## Verdicts\n").unwrap();
     compare(&page, &format!("{head}## Verdicts\n{}", verdict_table()));

@@ -15,7 +15,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 
-pub(crate) use tree::{Entry, Map, Node, Scalar, Style, Value};
+pub(crate) use tree::{Entry, Map, Node, Style, Value};
 
 use crate::syntax::{Broken, Fault};
 
