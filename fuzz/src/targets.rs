@@ -44,6 +44,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_netd::fuzz::fuzz_dhcp_packet,
     },
     Target {
+        name: "disk-content",
+        run: keelson_installer::fuzz::disk_content,
+    },
+    Target {
         name: "dns-query",
         run: keelson_netd::fuzz::fuzz_dns_query,
     },
@@ -226,6 +230,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "ssh-request",
         run: keelson_sshd::fuzz::fuzz_ssh_request,
+    },
+    Target {
+        name: "state-template",
+        run: keelson_installer::fuzz::state_template,
     },
     Target {
         name: "superblock",
