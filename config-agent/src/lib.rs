@@ -10,6 +10,7 @@
 
 pub mod activate;
 mod bounded;
+mod candidates;
 pub mod choose;
 pub mod files;
 pub mod generation;
@@ -24,6 +25,7 @@ pub mod secrets;
 pub mod source;
 pub mod status;
 pub mod steps;
+mod stores;
 mod vendor;
 
 pub use source::fuzz;

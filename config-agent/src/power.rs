@@ -15,8 +15,8 @@ use keelson_manager_api::{Client, Reply, Request};
 
 use crate::generation::{Generation, Store};
 use crate::places::Places;
-use crate::run::state_of;
 use crate::status;
+use crate::stores::state_of;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

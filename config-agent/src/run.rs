@@ -5,15 +5,14 @@
 use std::fs;
 
 use anyhow::Context as _;
-use keelson_image_layout::facts::StateMount;
 use keelson_machine_config::plan::plan;
-use keelson_machine_config::{Accepted, Format, MachineConfig, Reapply, Report};
+use keelson_machine_config::{Accepted, MachineConfig, Report};
 
 use crate::activate::{self, Effective};
 use crate::bounded;
-use crate::choose::{Candidate, Choice, InForce, choose};
+use crate::candidates::{chosen, documents, fingerprint, is_metadata_only, note_passed_over, note_reported};
+use crate::choose::Choice;
 use crate::generation::{self, Files, Generation, Provenance, Store, StoreError};
-use crate::keyed::Key;
 use crate::network::{self, Beside};
 use crate::places::Places;
 use crate::render;
@@ -21,13 +20,7 @@ use crate::secrets::SecretStore;
 use crate::source::{Found, Looked, MetaData};
 use crate::status::{State, Status};
 use crate::steps::Steps;
-
-/// The stores of one run.
-struct Stores {
-    generations: Store,
-    secrets: SecretStore,
-    key: Key,
-}
+use crate::stores::{Stores, open, usable_places};
 
 /// What a run ends with.
 #[derive(Debug)]
@@ -58,77 +51,6 @@ pub fn run(places: &Places, looked: Looked, steps: Steps<'_>) -> anyhow::Result<
     };
     outcome.status.degraded.splice(0..0, trouble);
     Ok(outcome)
-}
-
-/// The one fact of the boot that matters here.
-#[derive(serde::Deserialize)]
-struct StateFact {
-    state: StateMount,
-}
-
-/// How the state partition is mounted, if that is known.
-pub(crate) fn state_of(places: &Places) -> Option<StateMount> {
-    let facts = fs::read(&places.boot_facts).ok()?;
-    let facts: StateFact = serde_json::from_slice(&facts).ok()?;
-    Some(facts.state)
-}
-
-/// Everything in memory while the state partition cannot be written. A read-only one still gives what was in force.
-fn usable_places(places: &Places) -> (Places, Vec<String>) {
-    match state_of(places) {
-        Some(StateMount::ReadOnly { reason }) => {
-            let trouble =
-                format!("the state partition is read-only ({reason}): a new configuration lasts until power-off");
-            let memory = places.clone().in_memory();
-            let copied = copy(places, &memory)
-                .err()
-                .map(|error| format!("cannot copy the configuration: {error}"));
-            (memory, [Some(trouble), copied].into_iter().flatten().collect())
-        }
-        Some(StateMount::Memory { reason }) => (
-            places.clone(),
-            vec![format!(
-                "the state partition is unusable ({reason}): the configuration is in memory"
-            )],
-        ),
-        Some(StateMount::ReadWrite | StateMount::Medium) | None => (places.clone(), Vec::new()),
-    }
-}
-
-/// Copies the durable stores into memory.
-fn copy(from: &Places, to: &Places) -> std::io::Result<()> {
-    for (from, to) in [(&from.config, &to.config), (&from.secrets, &to.secrets)] {
-        crate::secrets::make_directory(to)?;
-        let mut pending = vec![(from.clone(), to.clone())];
-        while let Some((from, to)) = pending.pop() {
-            for entry in fs::read_dir(&from).into_iter().flatten() {
-                let entry = entry?;
-                let (source, target) = (entry.path(), to.join(entry.file_name()));
-                let kind = entry.file_type()?;
-                if kind.is_dir() {
-                    crate::secrets::make_directory(&target)?;
-                    pending.push((source, target));
-                } else if kind.is_symlink() {
-                    let _ = fs::remove_file(&target);
-                    std::os::unix::fs::symlink(fs::read_link(source)?, target)?;
-                } else {
-                    activate::write(&target, &fs::read(source)?, 0o600)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn open(places: &Places) -> anyhow::Result<Stores> {
-    let generations = Store::open(&places.config).context("open the configuration store")?;
-    let secrets = SecretStore::open(&places.secrets).context("open the store of secrets")?;
-    let key = secrets.key().context("read the machine's key")?;
-    Ok(Stores {
-        generations,
-        secrets,
-        key,
-    })
 }
 
 /// The stores cannot be opened: nothing can be committed, the last good generation may still be read.
@@ -215,118 +137,6 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
         }
     };
     Outcome { effective, status }
-}
-
-/// The documents that were found, and in the status what there is to say about the rest. Without any, metadata make
-/// one; but they never take the place of a document in force.
-fn documents(looked: Looked, in_force: Option<&Generation>, status: &mut Status) -> Vec<Found> {
-    status.looked_at = looked.at;
-    status.looking_ms = u64::try_from(looked.took.as_millis()).unwrap_or(u64::MAX);
-    status.notes = looked.problems;
-    status.notes.extend(looked.notes);
-    let (mut empty, documents): (Vec<Found>, Vec<Found>) = looked.found.into_iter().partition(is_metadata_only);
-    let has_document = in_force.is_some_and(|generation| !generation.provenance.metadata_only);
-    let mut found = documents;
-    if found.is_empty() && !has_document {
-        found = empty
-            .extract_if(.., |found| {
-                found.meta_data.has_effect() || found.network_config.is_some()
-            })
-            .collect();
-    }
-    let empty = empty
-        .iter()
-        .map(|found| format!("{} has no user-data, or an empty one", found.origin));
-    status.notes.extend(empty);
-    status
-        .notes
-        .extend(found.iter().flat_map(|found| found.meta_data.notes.clone()));
-    found
-}
-
-/// Whether there is no document.
-fn is_metadata_only(found: &Found) -> bool {
-    Format::detect(&found.user_data) == Format::Empty
-}
-
-/// What is in force and may hold against other documents: metadata alone do not.
-fn defended<'a>(in_force: Option<&'a Generation>, found: &[Found]) -> Option<&'a Generation> {
-    in_force.filter(|generation| !generation.provenance.metadata_only || found.iter().all(is_metadata_only))
-}
-
-fn chosen(stores: &Stores, in_force: Option<&Generation>, found: &[Found], fingerprints: &[String]) -> Choice {
-    let candidates: Vec<Candidate<'_>> = found
-        .iter()
-        .zip(fingerprints)
-        .map(|(found, fingerprint)| Candidate {
-            origin: &found.origin,
-            fingerprint,
-        })
-        .collect();
-    let pinned = stores.generations.pinned();
-    let held = match (defended(in_force, found), &pinned) {
-        (Some(generation), _) => Some(InForce {
-            origin: &generation.provenance.origin,
-            // Lost values make the document worth applying again, if it is the same one.
-            fingerprint: Some(generation.provenance.fingerprint.as_str()).filter(|own| {
-                let there = fingerprints.iter().any(|found| found == own);
-                !there || stores.secrets.holds(&generation.config)
-            }),
-            reapply: generation.config.policy.reapply,
-        }),
-        (None, Some(origin)) if in_force.is_none() => Some(InForce {
-            origin,
-            fingerprint: None,
-            reapply: Reapply::SameSource,
-        }),
-        (None, _) => None,
-    };
-    choose(held.as_ref(), &candidates)
-}
-
-fn note_reported(documents: &[Found], reported: &[usize], status: &mut Status) {
-    for Found { origin, .. } in reported.iter().filter_map(|i| documents.get(*i)) {
-        status.notes.push(format!(
-            "not allowed by the policy in force: the document from {origin}"
-        ));
-    }
-}
-
-/// The documents that another one comes before.
-fn note_passed_over(documents: &[Found], taken: usize, status: &mut Status) {
-    let Some(first) = documents.get(taken).map(|found| &found.origin) else {
-        return;
-    };
-    let others = documents.iter().enumerate().filter(|(i, _)| *i != taken);
-    let notes = others.map(|(_, found)| format!("{} is not used: {first} comes before it", found.origin));
-    status.notes.extend(notes);
-}
-
-/// What a document depends on: its bytes, the metadata that count, and the rules that read them. Parts that are absent
-/// leave no trace, so that a document keeps its fingerprint when a release learns of a further part.
-fn fingerprint(found: &Found, key: &Key) -> String {
-    let Found {
-        user_data,
-        meta_data,
-        network_config,
-        vendor_data,
-        ..
-    } = found;
-    let hostname = meta_data.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
-    let keys: Vec<String> = meta_data.public_keys.iter().map(ToString::to_string).collect();
-    let keys = keys.join("\n");
-    let schema = keelson_machine_config::SCHEMA.to_le_bytes();
-    let mut parts: Vec<&[u8]> = vec![b"document", user_data, hostname.as_bytes(), &schema];
-    let network = network_config.as_ref().map(|network| network.bytes.as_slice());
-    let extras = [
-        (&b"keys"[..], (!keys.is_empty()).then_some(keys.as_bytes())),
-        (b"network", network),
-        (b"vendor", vendor_data.as_deref()),
-    ];
-    for (name, bytes) in extras {
-        parts.extend(bytes.map(|bytes| [name, bytes]).into_iter().flatten());
-    }
-    key.digest(&parts)
 }
 
 /// What stands for a document where there are only metadata.
