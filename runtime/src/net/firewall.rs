@@ -28,10 +28,11 @@ const ONE6: &str = "ports6_on";
 const LOOPBACK: &str = "lo";
 
 /// Where clouds answer with user data, which holds secrets: AWS, GCP, Azure and most others by
-/// IPv4 link-local, and the two that have an IPv6 address of their own.
+/// IPv4 link-local, and the three that have an IPv6 address of their own. IPv6 link-local addresses are not forwarded.
 const METADATA4: (Ipv4Addr, u8) = (Ipv4Addr::new(169, 254, 0, 0), 16);
-const METADATA6: [Ipv6Addr; 2] = [
+const METADATA6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254),
+    Ipv6Addr::new(0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
     Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254),
 ];
 
