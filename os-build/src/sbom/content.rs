@@ -125,7 +125,8 @@ fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
     });
     let mut items: Vec<Item> = sections.collect();
     ensure!(!items.is_empty(), "{} has no sections", entry.path);
-    items.extend(files.into_iter().map(|file| Item {
+    let of_release = files.into_iter().filter(|file| !owner::is_of_one_machine(&file.path));
+    items.extend(of_release.map(|file| Item {
         owner: owner::of_esp(&file.path),
         name: format!("esp/{}", file.path),
         bytes: file.bytes,

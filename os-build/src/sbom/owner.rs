@@ -64,6 +64,14 @@ pub fn of_esp(path: &str) -> Option<Owner> {
     }
 }
 
+/// Whether a file of the EFI system partition is a machine's and no part of the release: what the boot loader keeps from
+/// boot to boot, and what an operator lays there (keys to enrol, a document).
+#[must_use]
+pub fn is_of_one_machine(path: &str) -> bool {
+    ["loader/random-seed", "loader/boot-secret-mixin"].contains(&path)
+        || ["loader/keys/", "keelson/"].iter().any(|folder| path.starts_with(folder))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +97,15 @@ mod tests {
         assert_eq!(of_section(".unknown"), None);
         assert_eq!(of_esp("EFI/BOOT/BOOTX64.EFI"), debian(LOADER));
         assert_eq!(of_esp("autorun.inf"), None);
+        for (path, of_machine) in [
+            ("loader/random-seed", true),
+            ("loader/keys/auto/db.auth", true),
+            ("keelson/config.toml", true),
+            ("loader/loader.conf", false),
+            ("loader/random-seed.efi", false),
+            ("autorun.inf", false),
+        ] {
+            assert_eq!(is_of_one_machine(path), of_machine, "{path}");
+        }
     }
 }
