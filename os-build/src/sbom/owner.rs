@@ -69,7 +69,9 @@ pub fn of_esp(path: &str) -> Option<Owner> {
 #[must_use]
 pub fn is_of_one_machine(path: &str) -> bool {
     ["loader/random-seed", "loader/boot-secret-mixin"].contains(&path)
-        || ["loader/keys/", "keelson/"].iter().any(|folder| path.starts_with(folder))
+        || ["loader/keys/", "keelson/"]
+            .iter()
+            .any(|folder| path.starts_with(folder))
 }
 
 #[cfg(test)]
