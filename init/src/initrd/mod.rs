@@ -114,7 +114,7 @@ fn boot() -> Result<Infallible> {
         facts::keep_failure(failure, system.slot, &release);
     }
     if !system.disk.is_medium() {
-        trace::remove_dumps(Path::new(mounts::PSTORE), &dumps);
+        trace::remove_dumps(Path::new(mounts::PSTORE), dumps);
     }
     times.reached("state");
 

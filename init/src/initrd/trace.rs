@@ -11,6 +11,8 @@ use keelson_image_layout::slot_state::boot::Trace;
 const TEXT_BYTES: usize = 64 << 10;
 /// A file number of the firmware's store is its time in seconds times this, plus part and count.
 const NUMBERS_PER_SECOND: u64 = 100_000;
+/// Most seconds between two parts of one panic. The kernel restarts 5 seconds after a panic, and boots before the next.
+const SECONDS_APART: u64 = 4;
 
 /// One file the kernel left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +60,10 @@ pub fn read_dumps(pstore: &Path) -> Vec<Dump> {
     entries.filter_map(dump).collect()
 }
 
-/// Makes room for the next failure. What cannot be removed is counted only once all the same.
-pub fn remove_dumps(pstore: &Path, dumps: &[Dump]) {
+/// Makes room for the next failure. What cannot be removed is counted only once all the same; the newest goes last, so
+/// that a failure stays known by its number until all of it is gone.
+pub fn remove_dumps(pstore: &Path, mut dumps: Vec<Dump>) {
+    dumps.sort_by_key(|dump| moment_of(&dump.name));
     for dump in dumps {
         if let Err(error) = fs::remove_file(pstore.join(&dump.name)) {
             log::warn!(name = dump.name.as_str(), error:% = error; "trace of an earlier failure cannot be removed");
@@ -79,8 +83,8 @@ pub fn judge(dumps: &[Dump], watchdog_fired: bool) -> Option<Failure> {
         let text = "the watchdog reset the machine".to_owned();
         return watchdog_fired.then_some(Failure { trace, text });
     }
-    let number = panics.iter().map(|dump| moment_of(&dump.name)).max().unwrap_or(0);
-    panics.retain(|dump| moment_of(&dump.name) == number);
+    let (first, number) = newest(panics.iter().map(|dump| moment_of(&dump.name)).collect());
+    panics.retain(|dump| moment_of(&dump.name) >= first);
     // Parts are numbered from the end of the log backwards.
     panics.sort_by_key(|dump| std::cmp::Reverse(number_of(&dump.name)));
     let text: String = panics.iter().map(|dump| body(&dump.text)).collect();
@@ -118,12 +122,26 @@ fn number_of(name: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// What tells the dumps of one panic from those of another: the time, if the number holds one.
+/// When a dump was written: the time, if the number holds one.
 fn moment_of(name: &str) -> u64 {
     match number_of(name) {
         number if number >= NUMBERS_PER_SECOND => number / NUMBERS_PER_SECOND,
         number => number,
     }
+}
+
+/// First and last moment of the newest panic. Writing its parts takes the firmware more than a second at times; the next
+/// panic is further away than that, since the kernel waits before it restarts.
+fn newest(mut moments: Vec<u64>) -> (u64, u64) {
+    moments.sort_unstable_by_key(|moment| std::cmp::Reverse(*moment));
+    let last = moments.first().copied().unwrap_or(0);
+    let first = moments.into_iter().fold(
+        last,
+        |first, moment| {
+            if first - moment <= SECONDS_APART { moment } else { first }
+        },
+    );
+    (first, last)
 }
 
 /// The text after the line `Panic#1 Part2`.
@@ -165,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn parts_written_in_different_seconds_are_of_one_panic() {
+        let dumps = [
+            dump("dmesg-efi_pstore-170000001003001", "Panic#1 Part3\n<6>first\n"),
+            dump("dmesg-efi_pstore-170000000902001", "Panic#1 Part2\n<6>second\n"),
+            dump(
+                "dmesg-efi_pstore-170000000701001",
+                "Panic#1 Part1\n<0>dm-verity device corrupted\n",
+            ),
+            dump("dmesg-efi_pstore-169999000001001", "Panic#1 Part1\n<0>an older one\n"),
+        ];
+        let failure = judge(&dumps, false).unwrap();
+        assert_eq!(failure.text, "<6>first\n<6>second\n<0>dm-verity device corrupted\n");
+        assert_eq!(failure.trace.reason, Reason::Corruption);
+        assert_eq!(failure.trace.number, 1_700_000_010);
+    }
+
+    #[test]
     fn corruption_is_told_from_other_panics() {
         let table = [
             (
@@ -200,7 +235,7 @@ mod tests {
         fs::write(directory.path().join("dmesg-erst-1"), "Panic#1 Part1\nx").unwrap();
         let dumps = read_dumps(directory.path());
         assert_eq!(dumps, [dump("dmesg-erst-1", "Panic#1 Part1\nx")]);
-        remove_dumps(directory.path(), &dumps);
+        remove_dumps(directory.path(), dumps);
         assert!(read_dumps(directory.path()).is_empty());
     }
 }
