@@ -1,6 +1,6 @@
 //! `keelson install`: shows the machine's disks, or has the installing program put the running release onto one.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result};
 use keelson_image_layout::paths;
 use keelson_installer::Wish;
 use keelson_installer::decide::check;
-use keelson_installer::protocol::{CONFIG_MOST, LINE_MOST, Reply, Request};
+use keelson_installer::protocol::{LINE_MOST, Reply, Request};
 use keelson_installer::survey::Disk;
 use keelson_manager_api::Request as ManagerRequest;
 
 use crate::answer::{complain, exit, json as to_json, say};
-use crate::command::{Document, Install};
+use crate::command::Install;
+use crate::config::checked;
 use crate::machine::Machine;
 
 /// The unit that does the work.
@@ -24,12 +25,20 @@ const UNIT: &str = "install";
 /// # Errors
 /// The installing program cannot be asked, or the document cannot be read.
 pub fn install(machine: &Machine, wanted: &Install) -> Result<u8> {
+    let config = match wanted.config.as_ref().map(checked).transpose()? {
+        None => None,
+        Some(Some(text)) => Some(text),
+        Some(None) => {
+            complain("keelson: nothing was changed: the new machine would refuse its document\n");
+            return Ok(exit::BAD);
+        }
+    };
     let request = match &wanted.disk {
         None => Request::Disks,
         Some(disk) => Request::Install {
             disk: Wish::Named(disk.clone()),
             erase: wanted.erase.clone(),
-            config: wanted.config.as_ref().map(read).transpose()?,
+            config,
         },
     };
     let unit = UNIT.to_owned();
@@ -43,22 +52,6 @@ pub fn install(machine: &Machine, wanted: &Install) -> Result<u8> {
     line.push(b'\n');
     (&socket).write_all(&line).context("ask for an installation")?;
     follow(&socket, wanted.json)
-}
-
-fn read(document: &Document) -> Result<String> {
-    let mut text = String::new();
-    let most = CONFIG_MOST as u64 + 1;
-    match document.path() {
-        None => std::io::stdin()
-            .lock()
-            .take(most)
-            .read_to_string(&mut text)
-            .context("read standard input")?,
-        Some(path) => std::fs::File::open(path)
-            .and_then(|file| file.take(most).read_to_string(&mut text))
-            .with_context(|| format!("read {}", path.display()))?,
-    };
-    Ok(text)
 }
 
 /// Shows what comes until the last word.

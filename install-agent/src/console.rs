@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use keelson_image_layout::paths;
@@ -22,10 +23,14 @@ use crate::work::{carry_out, facts, survey};
 const ACTIVE: &str = "/sys/class/tty/console/active";
 const LINE_MOST: usize = 200;
 
+/// How often a console is told how far the work is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
 /// Table `[install]` of the configuration in force.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Deserialize)]
 struct Unattended {
-    disk: Wish,
+    disk: String,
+    #[serde(default)]
     erase: bool,
 }
 
@@ -41,7 +46,7 @@ struct Machine {
 pub fn run() -> Result<()> {
     let mut consoles = Consoles::open()?;
     let unattended = std::fs::read(paths::MACHINE_CONFIG).ok();
-    if let Some(Unattended { disk, erase: true }) = unattended.as_deref().and_then(parse_unattended) {
+    if let Some(disk) = unattended.as_deref().and_then(parse_unattended) {
         let disks = survey(&facts()?);
         let erase = decide::choose(&disks, &disk).ok().map(|disk| disk.word().to_owned());
         return finish(&mut consoles, disk, erase);
@@ -57,16 +62,29 @@ pub fn run() -> Result<()> {
     }
 }
 
-fn parse_unattended(machine: &[u8]) -> Option<Unattended> {
-    serde_json::from_slice::<Machine>(machine).ok()?.install
+/// The disk that a document says may be erased.
+fn parse_unattended(machine: &[u8]) -> Option<Wish> {
+    let Unattended { disk, erase } = serde_json::from_slice::<Machine>(machine).ok()?.install?;
+    let wish = match disk.as_str() {
+        "smallest" => Wish::Smallest,
+        _ => Wish::Named(disk),
+    };
+    erase.then_some(wish)
 }
 
 /// A failure ends the program; PID 1 starts it anew, and the disks are shown again.
 fn finish(consoles: &mut Consoles, disk: Wish, erase: Option<String>) -> Result<()> {
     let config = None;
     let mut well = false;
+    let mut told_at = None::<Instant>;
     carry_out(&Request::Install { disk, erase, config }, &mut |reply| {
         well = matches!(reply, Reply::Done { .. });
+        if matches!(reply, Reply::Progress { .. }) {
+            if told_at.is_some_and(|last| last.elapsed() < TELL_EVERY) {
+                return Ok(());
+            }
+            told_at = Some(Instant::now());
+        }
         consoles.say(&told(&reply));
         Ok(())
     })?;
@@ -169,19 +187,17 @@ mod tests {
 
     #[test]
     fn only_a_document_that_says_so_erases() {
-        let parse = |text: &str| parse_unattended(text.as_bytes());
-        let smallest = parse(r#"{"install":{"disk":"smallest","erase":true},"other":1}"#).unwrap();
-        assert_eq!(
-            smallest,
-            Unattended {
-                disk: Wish::Smallest,
-                erase: true
-            }
-        );
-        let named = parse(r#"{"install":{"disk":{"named":"S-1"},"erase":false}}"#).unwrap();
-        assert_eq!(named.disk, Wish::Named("S-1".into()));
-        assert!(parse(r#"{"install":{"disk":"smallest"}}"#).is_none());
-        assert!(parse("{}").is_none());
+        let install = |table: &str| parse_unattended(format!(r#"{{"install":{{{table}}},"other":1}}"#).as_bytes());
+        assert_eq!(install(r#""disk":"smallest","erase":true"#), Some(Wish::Smallest));
+        assert_eq!(install(r#""disk":"S-1","erase":true"#), Some(Wish::Named("S-1".into())));
+        for asks in [
+            r#""disk":"S-1","erase":false"#,
+            r#""disk":"smallest""#,
+            r#""erase":true"#,
+        ] {
+            assert_eq!(install(asks), None, "{asks}");
+        }
+        assert_eq!(parse_unattended(b"{}"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use keelson_machine_config::plan::{Change, plan as changes};
 use keelson_machine_config::render::{Style, human};
 use keelson_machine_config::{Code, Format, MACHINE_JSON, MAX_DOCUMENT, MachineConfig, Report, Severity, Verdict};
 
-use crate::answer::{exit, json, say};
+use crate::answer::{complain, exit, json, say};
 use crate::command::{Document, DocumentFormat};
 
 /// Checks each document.
@@ -37,6 +37,21 @@ pub fn validate(
     }
     let codes = reports.iter().map(|report| verdict_code(report, deny_warnings));
     Ok(codes.max().unwrap_or(exit::GOOD))
+}
+
+/// The text of a document for another machine; `None` if it is refused, with every mistake shown.
+///
+/// # Errors
+/// It cannot be read, or is compressed.
+pub fn checked(file: &Document) -> anyhow::Result<Option<String>> {
+    let (name, bytes) = content(file)?;
+    let Verdict { accepted, report, .. } = keelson_machine_config::validate(&name, &bytes);
+    if accepted.is_none() {
+        complain(&human(&report, style()));
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes).with_context(|| format!("{name} is compressed: unpack it first"))?;
+    Ok(Some(text))
 }
 
 /// Shows what a document would change.

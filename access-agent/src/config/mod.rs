@@ -3,5 +3,5 @@
 mod documents;
 mod show;
 
-pub use documents::{plan, validate};
+pub use documents::{checked, plan, validate};
 pub use show::show;

@@ -66,6 +66,16 @@ pub enum AfterBoot {
     Reboot,
 }
 
+/// `[install]`. Says nothing to an installed machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Install {
+    /// Serial number, name or device node of a disk, or `smallest`.
+    pub disk: String,
+    /// Whether what is on that disk may be lost; else the medium asks as usual.
+    #[serde(default)]
+    pub erase: bool,
+}
+
 fn default_mode() -> Mode {
     Mode(0o644)
 }

@@ -16,7 +16,7 @@ pub use container::{
     Capabilities, Container, EnvValue, Limits, Mount, MountKind, NamespaceMode, Namespaces, NetworkMode, RestartPolicy,
 };
 
-pub use file::{AfterBoot, Encoding, File, Power, Trust};
+pub use file::{AfterBoot, Encoding, File, Install, Power, Trust};
 pub use network::Network;
 
 use crate::secret::SecretRef;
@@ -51,6 +51,9 @@ pub struct MachineConfig {
     /// What ends the first boot with this document.
     #[serde(default)]
     pub power: Option<Power>,
+    /// What an installation medium does without being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<Install>,
     /// Registries by host as image references name them.
     #[serde(default, rename = "registry")]
     pub registries: BTreeMap<RegistryHost, Registry>,
@@ -77,6 +80,7 @@ impl Default for MachineConfig {
             files: Vec::new(),
             trust: Trust::default(),
             power: None,
+            install: None,
             registries: BTreeMap::new(),
             volumes: BTreeMap::new(),
             containers: BTreeMap::new(),

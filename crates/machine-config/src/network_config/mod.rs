@@ -4,8 +4,8 @@
 //! Every key has a row in the tables of [`keys`]: it is honoured, noted as without effect, or refused. One that has no
 //! row is unknown. So none is ignored silently.
 
-mod common;
 pub mod keys;
+mod links;
 mod openstack;
 mod page;
 mod reader;

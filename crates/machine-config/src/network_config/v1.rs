@@ -1,7 +1,7 @@
 //! Version 1: a list of things of many types.
 
-use super::common::joined;
 use super::keys::{self, Section};
+use super::links::joined;
 use super::reader::{Fields, Reader};
 use crate::Fate;
 use crate::diagnostic::Code;

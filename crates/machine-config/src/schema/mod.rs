@@ -212,9 +212,10 @@ pub fn is_harmless(name: &str) -> bool {
 }
 
 /// Features that a document may name in `requires`.
-pub const FEATURES: [&str; 10] = [
+pub const FEATURES: [&str; 11] = [
     "containers",
     "files",
+    "install",
     "network",
     "power",
     "registries",

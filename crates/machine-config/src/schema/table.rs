@@ -183,6 +183,28 @@ const REST: &[Key] = &[
         "What the console says with it.",
     ),
     row(
+        "install",
+        Table,
+        Optional,
+        Live,
+        "What an installation medium does without being asked. Has no effect on an installed machine.",
+    ),
+    row(
+        "install.disk",
+        Text(Rule::Free(128)),
+        Required,
+        Live,
+        "Disk to install onto: its serial number, name or device node, or `smallest` for the smallest fixed disk that is \
+         large enough and not in use.",
+    ),
+    row(
+        "install.erase",
+        Flag,
+        Default("false"),
+        Live,
+        "Whether all that is on the disk may be lost. Without it the medium asks at its consoles.",
+    ),
+    row(
         "registry",
         Map(Rule::RegistryHost),
         Optional,

@@ -1,4 +1,4 @@
-//! What the formats have in common: addresses with a mask apart, gateways, intervals, bonds.
+//! What all formats say of a link: addresses with a mask apart, gateways, intervals, bonds.
 
 use std::net::IpAddr;
 use std::ops::Range;
