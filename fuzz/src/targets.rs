@@ -200,6 +200,22 @@ pub const TARGETS: &[Target] = &[
         run: keelson_image_layout::fuzz::release,
     },
     Target {
+        name: "release-index",
+        run: keelson_payload::fuzz::index,
+    },
+    Target {
+        name: "release-manifest",
+        run: keelson_payload::fuzz::manifest,
+    },
+    Target {
+        name: "release-rollout",
+        run: keelson_payload::fuzz::rollout,
+    },
+    Target {
+        name: "release-segment",
+        run: keelson_payload::fuzz::stored_segment,
+    },
+    Target {
         name: "resolver-frame",
         run: keelson_netd::fuzz::fuzz_resolver_frame,
     },
