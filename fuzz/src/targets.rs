@@ -80,6 +80,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_image_layout::fuzz::entry_name,
     },
     Target {
+        name: "entry-release",
+        run: keelson_slot_store::fuzz::entry_release,
+    },
+    Target {
         name: "erofs",
         run: keelson_erofs::fuzz::fuzz_erofs_reader,
     },

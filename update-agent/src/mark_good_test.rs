@@ -59,6 +59,7 @@ impl Machine {
                 esp: String::new(),
                 slot_state: record.display().to_string(),
                 state: String::new(),
+                slots: None,
             },
             state: StateMount::ReadWrite,
             previous_failure: None,

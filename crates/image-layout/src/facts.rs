@@ -96,6 +96,18 @@ pub struct Disk {
     pub slot_state: String,
     /// State partition.
     pub state: String,
+    /// What the slots consist of, slot A first; absent on an installation medium, which has one.
+    #[serde(default)]
+    pub slots: Option<[SlotNodes; 2]>,
+}
+
+/// Device nodes of a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotNodes {
+    /// Root file system.
+    pub root: String,
+    /// Its hash tree.
+    pub tree: String,
 }
 
 /// How the state partition could be used.

@@ -8,6 +8,7 @@ pub mod boot_history;
 pub mod efi_variable;
 pub mod facts;
 pub mod fuzz;
+pub mod hash_tree;
 pub mod metadata;
 pub mod partitions;
 pub mod paths;
@@ -18,7 +19,7 @@ pub mod users;
 pub mod verity;
 
 pub use boot_entry::{Counter, EntryName};
-pub use facts::{BootFacts, Disk, SecureBoot, SlotFacts, StateMount};
+pub use facts::{BootFacts, Disk, SecureBoot, SlotFacts, SlotNodes, StateMount};
 pub use partitions::Part;
 pub use release::Release;
 pub use slot::Slot;

@@ -296,12 +296,7 @@ impl<'a> Work<'a> {
             step: "reading back",
             source,
         };
-        if self.is_device {
-            block::drop_cache(self.disk).map_err(failed)?;
-        } else {
-            rustix::fs::fadvise(self.disk, 0, None, rustix::fs::Advice::DontNeed)
-                .map_err(|errno| failed(errno.into()))?;
-        }
+        block::forget(self.disk).map_err(failed)?;
         let expected = &self.source.tree;
         let found = tree_of(self.disk, slot.root().start(), &expected.params).map_err(failed)?;
         let mut tree = vec![0; expected.bytes.len()];

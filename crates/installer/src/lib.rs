@@ -17,10 +17,10 @@ pub mod source;
 pub mod survey;
 pub mod table;
 pub mod template;
-pub mod verity;
 
 pub use decide::{Refusal, Wish};
 pub use install::{InstallError, install};
+pub use keelson_image_layout::hash_tree as verity;
 pub use meter::Progress;
 pub use source::Source;
 pub use survey::Disk;

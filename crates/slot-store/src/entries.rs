@@ -65,7 +65,8 @@ pub fn plan_entry(names: &[String], slot: Slot, record: &SlotRecord) -> Plan {
 
 /// Whether a file is some slot's entry. A long name lost in a power cut leaves the short one (`KA_3-0~1.EFI`), which
 /// the loader starts without a counter; it is the slot's entry all the same.
-fn belongs_to(name: &str, slot: Slot) -> bool {
+#[must_use]
+pub fn belongs_to(name: &str, slot: Slot) -> bool {
     let lower = name.to_ascii_lowercase();
     let rest = lower
         .strip_prefix(slot.entry_stem())

@@ -1,16 +1,18 @@
-//! The EFI system partition, mounted only while a name changes, and seen by nobody else: the mount has no place in the
-//! file tree and ends with the value.
+//! The EFI system partition, mounted only while something in it changes, and seen by nobody else: the mount has no
+//! place in the file tree and ends with the value.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use keelson_image_layout::{Slot, SlotRecord};
-use rustix::fs::{Dir, Mode, OFlags, fsync, open, openat, renameat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstatvfs, fsync, open, openat, renameat, statat, unlinkat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 use thiserror::Error;
 
 use crate::entries::{Plan, plan_entry};
+use crate::room::Room;
 
 /// Where boot entries are.
 const ENTRIES: &str = "EFI/Linux";
@@ -30,6 +32,17 @@ pub enum EspError {
     /// The directory of boot entries could not be read.
     #[error("cannot read {ENTRIES} on the EFI system partition")]
     Read {
+        /// Answer of the kernel.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be written, read, removed or flushed.
+    #[error("cannot {what} {ENTRIES}/{name} on the EFI system partition")]
+    File {
+        /// What was being done.
+        what: &'static str,
+        /// The file.
+        name: String,
         /// Answer of the kernel.
         #[source]
         source: io::Error,
@@ -56,6 +69,18 @@ pub struct Esp {
 }
 
 impl Esp {
+    /// A directory as it is, anything else by mounting it.
+    ///
+    /// # Errors
+    /// As [`Esp::mount`].
+    pub fn open(place: &Path) -> Result<Esp, EspError> {
+        if place.is_dir() {
+            Esp::at(place)
+        } else {
+            Esp::mount(place)
+        }
+    }
+
     /// Mounts the partition for writing.
     ///
     /// # Errors
@@ -112,23 +137,96 @@ impl Esp {
     pub fn align(&self, slot: Slot, record: &SlotRecord) -> Result<Plan, EspError> {
         let plan = plan_entry(&self.names()?, slot, record);
         if let Plan::Rename { from, to } = &plan {
-            self.rename(from, to).map_err(|errno| EspError::Rename {
-                from: from.clone(),
-                to: to.clone(),
-                source: errno.into(),
-            })?;
+            self.rename(from, to)?;
         }
         Ok(plan)
     }
 
     /// FAT has no journal: the file is flushed before its name changes, so that the new name never shows content that
     /// is not on the medium, and file and directory after it.
-    fn rename(&self, from: &str, to: &str) -> rustix::io::Result<()> {
-        let file = openat(&self.entries, from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        fsync(&file)?;
-        renameat(&self.entries, from, &self.entries, to)?;
-        fsync(&file)?;
-        fsync(&self.entries)
+    ///
+    /// # Errors
+    /// [`EspError::Rename`].
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), EspError> {
+        let renamed = || {
+            let file = openat(&self.entries, from, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            fsync(&file)?;
+            renameat(&self.entries, from, &self.entries, to)?;
+            fsync(&file)?;
+            fsync(&self.entries)
+        };
+        renamed().map_err(|errno: rustix::io::Errno| EspError::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            source: errno.into(),
+        })
+    }
+
+    /// Removes a file and flushes the directory.
+    ///
+    /// # Errors
+    /// [`EspError::File`].
+    pub fn remove(&self, name: &str) -> Result<(), EspError> {
+        let removed = unlinkat(&self.entries, name, AtFlags::empty()).and_then(|()| fsync(&self.entries));
+        removed.map_err(|errno| failed("remove", name, errno.into()))
+    }
+
+    /// A file under this name, for writing; one that was there keeps its content.
+    ///
+    /// # Errors
+    /// [`EspError::File`].
+    pub fn create(&self, name: &str) -> Result<File, EspError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let opened = openat(&self.entries, name, flags, Mode::from_raw_mode(0o600));
+        opened
+            .map(File::from)
+            .map_err(|errno| failed("write", name, errno.into()))
+    }
+
+    /// A file, for reading.
+    ///
+    /// # Errors
+    /// [`EspError::File`].
+    pub fn read(&self, name: &str) -> Result<File, EspError> {
+        let opened = openat(&self.entries, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        opened
+            .map(File::from)
+            .map_err(|errno| failed("read", name, errno.into()))
+    }
+
+    /// Flushes the directory: a file that was created in it stays.
+    ///
+    /// # Errors
+    /// [`EspError::Read`].
+    pub fn flush(&self) -> Result<(), EspError> {
+        fsync(&self.entries).map_err(|errno| EspError::Read { source: errno.into() })
+    }
+
+    /// Room and names, as [`crate::room::decide_room`] wants them.
+    ///
+    /// # Errors
+    /// [`EspError::Read`].
+    pub fn room(&self) -> Result<Room, EspError> {
+        let read_error = |errno: rustix::io::Errno| EspError::Read { source: errno.into() };
+        let whole = fstatvfs(&self.entries).map_err(read_error)?;
+        let mut files = Vec::new();
+        for name in self.names()? {
+            let status = statat(&self.entries, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(read_error)?;
+            files.push((name, status.st_size.unsigned_abs()));
+        }
+        Ok(Room {
+            free: whole.f_bavail.saturating_mul(whole.f_frsize),
+            cluster: whole.f_frsize.max(1),
+            files,
+        })
+    }
+}
+
+fn failed(what: &'static str, name: &str, source: io::Error) -> EspError {
+    EspError::File {
+        what,
+        name: name.to_owned(),
+        source,
     }
 }
 

@@ -83,6 +83,18 @@ pub fn drop_cache(disk: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// The same for a disk or a plain file: what was flushed before is read from the medium next.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn forget(file: impl AsFd) -> io::Result<()> {
+    let mode = rustix::fs::fstat(&file)?.st_mode;
+    if rustix::fs::FileType::from_raw_mode(mode) == rustix::fs::FileType::BlockDevice {
+        return drop_cache(file);
+    }
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +103,12 @@ mod tests {
     fn structures_have_the_sizes_of_the_kernel() {
         assert_eq!(size_of::<Partition>(), 152);
         assert_eq!(size_of::<Argument>(), 24);
+    }
+
+    #[test]
+    fn a_plain_file_is_forgotten_too() {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        forget(&file).unwrap();
     }
 
     #[test]

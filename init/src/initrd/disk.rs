@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use keelson_image_layout::{Part, facts};
+use keelson_image_layout::{Part, Slot, facts};
 
 use super::boot_option::pci_path_of_device;
 use super::efi::Loader;
@@ -247,11 +247,17 @@ impl Nodes {
     #[must_use]
     pub fn facts(&self) -> facts::Disk {
         let text = |path: &Path| path.display().to_string();
+        let has_all = Part::ALL.iter().all(|part| self.lookup(*part).is_some());
+        let slot = |slot: Slot| facts::SlotNodes {
+            root: text(self.part(slot.root())),
+            tree: text(self.part(slot.verity())),
+        };
         facts::Disk {
             device: text(&self.whole),
             esp: text(self.part(Part::Esp)),
             slot_state: text(self.part(Part::SlotState)),
             state: text(self.part(Part::State)),
+            slots: has_all.then(|| Slot::ALL.map(slot)),
         }
     }
 }

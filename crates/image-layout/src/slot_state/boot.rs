@@ -115,6 +115,7 @@ fn go(state: &SlotState, slot: Slot, tries: u8) -> Boot {
 fn adopt(state: &SlotState, attempt: &Attempt<'_>) -> Boot {
     let mut next = successor(state);
     next.last_booted = Some(attempt.slot);
+    next.remember_rejected(attempt.slot);
     *next.slot_mut(attempt.slot) = SlotRecord {
         state: State::Trial,
         tries: FRESH_TRIES - 1,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Reason, SlotRecord, SlotState, State};
+use super::{MOST_REJECTED, Reason, Rejected, SlotRecord, SlotState, State};
 use crate::slot::Slot;
 
 /// Bytes of one copy.
@@ -102,6 +102,18 @@ impl Fields<'_> {
     }
 }
 
+impl Fields<'_> {
+    /// A place without a root hash is free.
+    fn rejected(&mut self) -> Option<Rejected> {
+        let [low, high, _, _] = self.take();
+        let root_hash = self.take();
+        (root_hash != [0; 32]).then(|| Rejected {
+            root_hash,
+            reason: Reason::from_number(u16::from_le_bytes([low, high])),
+        })
+    }
+}
+
 impl SlotRecord {
     fn put(&self, to: &mut Vec<u8>) {
         to.extend([self.state as u8, self.tries]);
@@ -124,6 +136,10 @@ impl SlotState {
         self.slots.iter().for_each(|slot| slot.put(&mut body));
         body.extend([self.last_booted.map_or(0, |slot| slot.index() as u8 + 1), 0, 0, 0]);
         body.extend(self.counted_trace.to_le_bytes());
+        for Rejected { root_hash, reason } in self.rejected.iter().take(MOST_REJECTED) {
+            body.extend((*reason as u32).to_le_bytes());
+            body.extend(root_hash);
+        }
         let mut copy = [0; COPY_BYTES];
         copy.iter_mut().zip(&body).for_each(|(to, from)| *to = *from);
         let (head, tail) = copy.split_at_mut(CRC_AT);
@@ -166,6 +182,7 @@ impl SlotState {
                 _ => None,
             },
             counted_trace: u64::from_le_bytes(fields.take()),
+            rejected: (0..MOST_REJECTED).filter_map(|_| fields.rejected()).collect(),
         })
     }
 }
@@ -215,6 +232,23 @@ mod tests {
         };
         assert_eq!(booted.encode()[284..296], [2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(SlotState::decode(&booted.encode()), Ok(booted));
+    }
+
+    #[test]
+    fn releases_given_up_follow_from_byte_296() {
+        let entry = |byte| Rejected {
+            root_hash: [byte; 32],
+            reason: Reason::Health,
+        };
+        let state = SlotState {
+            rejected: (1..=MOST_REJECTED as u8).map(entry).collect(),
+            ..sample()
+        };
+        let copy = state.encode();
+        assert_eq!(copy[296..301], [4, 0, 0, 0, 1]);
+        assert_eq!(copy[332..337], [4, 0, 0, 0, 2]);
+        assert_eq!((copy[871], copy[872]), (MOST_REJECTED as u8, 0));
+        assert_eq!(SlotState::decode(&copy), Ok(state));
     }
 
     #[test]

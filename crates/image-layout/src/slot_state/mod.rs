@@ -2,17 +2,19 @@
 //! be lost in a power cut. Two checksummed copies lie on a raw partition; the newer valid one counts, and the other is
 //! the next to be overwritten.
 //!
-//! Bytes: `docs/formats/slot-state.md`. Decisions on top of the record: [`decide`].
+//! Bytes: `docs/formats/slot-state.md`. Decisions on top of the record: [`boot`], [`update`], [`decide`].
 
 pub mod boot;
 mod bytes;
 pub mod decide;
+pub mod update;
 
 pub use bytes::{COPY_BYTES, COPY_OFFSETS, DecodeError, FORMAT};
 
 use serde::{Deserialize, Serialize};
 
 use crate::slot::Slot;
+use crate::verity::RootHash;
 
 /// What is known of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,18 @@ impl SlotRecord {
     }
 }
 
+/// A release that failed on this machine; it is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Root hash of its root.
+    pub root_hash: [u8; 32],
+    /// What it was given up for.
+    pub reason: Reason,
+}
+
+/// Failed releases that are remembered beside those that still lie in a slot.
+pub const MOST_REJECTED: usize = 16;
+
 /// The whole record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotState {
@@ -118,6 +132,8 @@ pub struct SlotState {
     pub last_booted: Option<Slot>,
     /// Number of the newest trace of a failure that was counted already; 0 if none was.
     pub counted_trace: u64,
+    /// Releases that were given up and overwritten since, the oldest first; at most [`MOST_REJECTED`].
+    pub rejected: Vec<Rejected>,
 }
 
 /// What the two copies hold.
@@ -153,6 +169,7 @@ impl SlotState {
             slots,
             last_booted: None,
             counted_trace: 0,
+            rejected: Vec::new(),
         }
     }
 
@@ -179,6 +196,31 @@ impl SlotState {
     #[must_use]
     pub fn any_good(&self) -> bool {
         self.slots.iter().any(|slot| slot.state == State::Good)
+    }
+
+    /// What a release was given up for on this machine: one that lies in a slot, or one that was overwritten since.
+    #[must_use]
+    pub fn rejection(&self, root_hash: &RootHash) -> Option<Reason> {
+        let in_slot = self.slots.iter().find(|slot| slot.root_hash == root_hash.0);
+        let in_slot = in_slot.filter(|slot| slot.state == State::Bad).map(|slot| slot.reason);
+        let before = || self.rejected.iter().find(|entry| entry.root_hash == root_hash.0);
+        in_slot.or_else(|| before().map(|entry| entry.reason))
+    }
+
+    /// Remembers what lies in `slot` if it was given up; to be called before the slot's record is overwritten.
+    pub(crate) fn remember_rejected(&mut self, slot: Slot) {
+        let record = self.slot(slot);
+        if record.state != State::Bad || record.root_hash == [0; 32] {
+            return;
+        }
+        let entry = Rejected {
+            root_hash: record.root_hash,
+            reason: record.reason,
+        };
+        self.rejected.retain(|known| known.root_hash != entry.root_hash);
+        self.rejected.push(entry);
+        let too_many = self.rejected.len().saturating_sub(MOST_REJECTED);
+        self.rejected.drain(..too_many);
     }
 
     /// What the two copies as read hold. One copy of a newer format is enough to leave both alone.

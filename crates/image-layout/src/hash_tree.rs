@@ -5,9 +5,9 @@
 
 use std::io::{self, Read};
 
-use keelson_image_layout::RootHash;
-use keelson_image_layout::verity::{BLOCK, VerityParams};
 use sha2::{Digest, Sha256};
+
+use crate::verity::{BLOCK, FANOUT, RootHash, VerityParams};
 
 /// A tree and what the kernel must be told to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,17 @@ pub fn hash_tree(data: &mut impl Read, salt: [u8; 32]) -> io::Result<HashTree> {
             data_blocks,
         },
     })
+}
+
+/// Bytes of the tree over so many blocks of data.
+#[must_use]
+pub fn tree_bytes(data_blocks: u64) -> u64 {
+    let (mut level, mut blocks) = (data_blocks, 0);
+    while level > 1 {
+        level = level.div_ceil(FANOUT as u64);
+        blocks += level;
+    }
+    blocks * BLOCK as u64
 }
 
 fn hash_data(data: &mut impl Read, seeded: &Sha256) -> io::Result<(Vec<u8>, u64)> {
@@ -85,6 +96,7 @@ mod tests {
         ] {
             let tree = hash_tree(&mut io::Cursor::new(vec![0; blocks * BLOCK]), [0; 32]).unwrap();
             assert_eq!(tree.bytes.len(), tree_blocks * BLOCK, "{blocks} blocks");
+            assert_eq!(tree_bytes(blocks as u64), (tree_blocks * BLOCK) as u64);
             assert_eq!(tree.params.data_blocks, blocks as u64);
         }
     }
