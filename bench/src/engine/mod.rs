@@ -4,6 +4,7 @@
 
 mod group;
 mod image;
+mod network;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -41,11 +42,16 @@ pub fn race(settings: &Settings) -> Result<()> {
     let megabytes = large.blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>() as f64 / 1e6;
     images.push("large", &large)?;
     drop(large);
-    let stage = Stage::new(&tree, work.path(), images.port())?;
+    drop(images);
+    let stage = Stage::new(&tree, work.path())?;
     let mut measured: Vec<BTreeMap<String, Vec<f64>>> = vec![BTreeMap::new(); ENGINES.len()];
     for turn in 1..=settings.runs {
         for ((engine, title), figures) in ENGINES.iter().zip(&mut measured) {
-            let answer = stage.run(engine).with_context(|| (*title).to_owned())?;
+            let answer = network::with_own_network(|| {
+                let images = Images::start(work.path())?;
+                stage.run(engine, images.port())
+            })
+            .with_context(|| (*title).to_owned())?;
             println!("{turn}/{} {title:<8} {answer:?}", settings.runs);
             for (name, value) in answer {
                 figures.entry(name).or_default().push(value);

@@ -20,12 +20,11 @@ pub struct Stage {
     work: PathBuf,
     programs: PathBuf,
     hierarchy: PathBuf,
-    registry: u16,
 }
 
 impl Stage {
     /// Lays out the folders; mounts nothing outside the namespaces of a run, the unified hierarchy excepted.
-    pub fn new(tree: &Path, work: &Path, registry: u16) -> Result<Stage> {
+    pub fn new(tree: &Path, work: &Path) -> Result<Stage> {
         ensure!(rustix::process::geteuid().is_root(), "engines need root");
         let own = std::env::current_exe()?;
         let hierarchy = work.join("cgroup");
@@ -43,18 +42,17 @@ impl Stage {
             work: work.to_owned(),
             programs: own.parent().context("this program lies in a folder")?.to_owned(),
             hierarchy,
-            registry,
         })
     }
 
-    /// Runs one engine through the whole race; its figures by name.
-    pub fn run(&self, engine: &str) -> Result<BTreeMap<String, f64>> {
+    /// Runs one engine through the whole race, in the caller's network; its figures by name.
+    pub fn run(&self, engine: &str, registry: u16) -> Result<BTreeMap<String, f64>> {
         let place = tempfile::tempdir_in(&self.work)?;
         for folder in ["upper", "work", "root", "state", "docker", "containers"] {
             std::fs::create_dir(place.path().join(folder))?;
         }
         let group = Group::new(&self.hierarchy, engine)?;
-        let script = self.script(place.path(), engine);
+        let script = self.script(place.path(), engine, registry);
         let join = group.path().join("cgroup.procs");
         let mut command = Command::new("/bin/sh");
         command.arg("-euc").arg(script).stdout(Stdio::piped());
@@ -68,7 +66,7 @@ impl Stage {
     }
 
     /// Mounts and namespaces, inside which `bench-engine` is the first process.
-    fn script(&self, place: &Path, engine: &str) -> String {
+    fn script(&self, place: &Path, engine: &str, registry: u16) -> String {
         let (place, tree, programs) = (place.display(), self.tree.display(), self.programs.display());
         let binds: String = PROGRAMS
             .iter()
@@ -89,8 +87,7 @@ impl Stage {
              mount -t cgroup2 cgroup2 {place}/root/sys/fs/cgroup; \
              mount --rbind /dev {place}/root/dev; \
              mount -t tmpfs tmpfs {place}/root/run; mount -t tmpfs tmpfs {place}/root/tmp; \
-             exec chroot {place}/root /usr/bin/bench-engine {engine} {}",
-            self.registry
+             exec chroot {place}/root /usr/bin/bench-engine {engine} {registry}"
         );
         format!(
             "echo $$ > \"$BENCH_GROUP\"; exec unshare --mount --cgroup --pid --fork --propagation private sh -euc '{inside}'"

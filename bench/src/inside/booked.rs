@@ -21,6 +21,12 @@ pub fn settle_group() -> Result<()> {
     Ok(())
 }
 
+/// Whether the hierarchy bounds the number of processes; a host that has given this to version 1 cannot.
+pub fn can_bound_pids() -> Result<bool> {
+    let controllers = fs::read_to_string(format!("{ROOT}/cgroup.controllers"))?;
+    Ok(controllers.split_whitespace().any(|name| name == "pids"))
+}
+
 /// Processor seconds of everything in the group so far.
 pub fn cpu_seconds() -> Result<f64> {
     let text = fs::read_to_string(format!("{ROOT}/cpu.stat"))?;

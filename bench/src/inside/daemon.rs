@@ -1,7 +1,7 @@
 //! Starting and stopping the engines' daemons.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::api::Api;
+use crate::booked::can_bound_pids;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Daemon {
     child: Child,
     socket: &'static str,
+    log: PathBuf,
 }
 
 impl Daemon {
@@ -25,6 +27,11 @@ impl Daemon {
         Api {
             socket: self.socket.into(),
         }
+    }
+
+    /// What it has written so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Ends it.
@@ -42,21 +49,19 @@ pub fn start(engine: &str, registry: &str) -> Result<Daemon> {
         "podman" => (podman(registry)?, "/run/podman.sock"),
         other => bail!("no engine {other}"),
     };
-    let log = fs::File::create(format!("/tmp/{engine}.log"))?;
+    let log = PathBuf::from(format!("/tmp/{engine}.log"));
+    let output = fs::File::create(&log)?;
     let child = command
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .spawn()
         .with_context(|| format!("start {engine}"))?;
-    let mut daemon = Daemon { child, socket };
+    let mut daemon = Daemon { child, socket, log };
     let deadline = Instant::now() + PATIENCE;
     while !daemon.api().answers() {
         if Instant::now() > deadline || daemon.child.try_wait()?.is_some() {
-            bail!(
-                "{engine} does not answer: {}",
-                fs::read_to_string(format!("/tmp/{engine}.log"))?
-            );
+            bail!("{engine} does not answer: {}", daemon.said());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -90,12 +95,30 @@ fn podman(registry: &str) -> Result<Command> {
         folder.join("bench.conf"),
         format!("[[registry]]\nlocation = \"{registry}\"\ninsecure = true\n"),
     )?;
-    // There is no systemd to ask for groups, nor a journal to write to.
-    fs::write(
-        "/etc/containers/containers.conf",
-        "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n[containers]\nlog_driver = \"k8s-file\"\n",
-    )?;
+    fs::write("/etc/containers/containers.conf", podman_settings(can_bound_pids()?))?;
     let mut command = Command::new("/usr/bin/podman");
     command.args(["system", "service", "--time=0", "unix:///run/podman.sock"]);
     Ok(command)
+}
+
+/// Debian's defaults but for what the stage does not have: there is no systemd to ask for groups nor a journal to write
+/// to, and where the unified hierarchy cannot bound processes, podman must not ask for it; the other engines see to that
+/// themselves.
+fn podman_settings(can_bound_pids: bool) -> String {
+    let bound = if can_bound_pids { "" } else { "pids_limit = 0\n" };
+    format!(
+        "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+         [containers]\nlog_driver = \"k8s-file\"\n{bound}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn podman_bounds_processes_wherever_the_kernel_can() {
+        assert!(!podman_settings(true).contains("pids_limit"));
+        assert!(podman_settings(false).ends_with("[containers]\nlog_driver = \"k8s-file\"\npids_limit = 0\n"));
+    }
 }

@@ -34,7 +34,8 @@ fn run() -> Result<()> {
     booked::settle_group()?;
     let registry = format!("127.0.0.1:{port}");
     let mut daemon = daemon::start(&engine, &registry)?;
-    let figures = race::run(&daemon.api(), &engine, &registry);
+    let figures =
+        race::run(&daemon.api(), &engine, &registry).with_context(|| format!("{engine} wrote:\n{}", daemon.said()));
     daemon.stop();
     println!("{}", json!(figures?));
     Ok(())
