@@ -19,14 +19,14 @@ use crate::report::{Column, Report, Row};
 use stage::Stage;
 
 /// Engines in the order of the columns: what `bench-engine` calls them, and their names for people.
-const ENGINES: [(&str, &str); 3] = [("keelson", "Keelson"), ("docker", "docker"), ("podman", "podman")];
+const ENGINES: [(&str, &str); 3] = [("keelson", "Keelson"), ("podman", "podman"), ("docker", "docker")];
 /// What is measured, in the order of the rows: name in `bench-engine`'s answer, name for people, unit.
 const MEASURES: [(&str, &str, &str); 7] = [
     ("none", "create, start, wait, remove without network", "CPU ms"),
     ("none-wall", "the same, wall", "ms"),
     ("bridge", "the same on the bridge", "CPU ms"),
     ("bridge-wall", "the same, wall", "ms"),
-    ("runtime", "the OCI runtime alone (keelson-oci, runc, crun)", "CPU ms"),
+    ("runtime", "the OCI runtime alone (keelson-oci, crun, runc)", "CPU ms"),
     ("idle", "an idle container (PSS of all processes)", "MB"),
     ("pull", "pull of the large image", "CPU s"),
 ];
@@ -59,15 +59,19 @@ pub fn race(settings: &Settings) -> Result<()> {
         }
     }
     let mut report = Report::new(
-        "Engine",
-        &format!("one kernel, control group's processor time; large image {megabytes:.0} MB"),
+        "A container's life",
+        &format!(
+            "{} runs on one kernel, time booked on the engine's control group; large image {megabytes:.0} MB",
+            settings.runs
+        ),
         ENGINES.map(|(_, title)| title.to_owned()).to_vec(),
     );
     for (key, name, unit) in MEASURES {
         let columns = measured
             .iter()
             .map(|figures| Column::of(figures.get(key).cloned().unwrap_or_default()));
-        report.add(Row::new(name, unit, columns.collect()));
+        let row = Row::new(name, unit, columns.collect());
+        report.add(if key.ends_with("-wall") { row } else { row.drawn() });
     }
     report.publish(settings)
 }

@@ -20,6 +20,12 @@ impl Api {
         self.ask("GET", "/_ping", None).is_ok()
     }
 
+    /// How the engine keeps layers.
+    pub fn storage_driver(&self) -> Result<String> {
+        let info: Value = serde_json::from_str(&self.ask("GET", "/info", None)?)?;
+        Ok(info.get("Driver").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
     /// Creates a container; its id.
     pub fn create(&self, image: &str, command: &[&str], network: &str) -> Result<String> {
         let body = json!({ "Image": image, "Cmd": command, "HostConfig": { "NetworkMode": network } });

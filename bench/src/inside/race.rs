@@ -21,6 +21,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// Everything, by name.
 pub fn run(api: &Api, engine: &str, registry: &str) -> Result<BTreeMap<&'static str, f64>> {
+    let driver = api.storage_driver()?;
+    // An engine that finds no overlay copies whole layers, which none of its users would put up with.
+    ensure!(driver.starts_with("overlay"), "{engine} keeps layers with {driver:?}");
     let image = format!("{registry}/probe");
     api.pull(&image).context("pull the probe")?;
     let image = format!("{image}:1");

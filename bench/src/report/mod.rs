@@ -34,6 +34,7 @@ pub struct Row {
     name: String,
     unit: String,
     columns: Vec<Column>,
+    drawn: bool,
 }
 
 impl Row {
@@ -43,7 +44,13 @@ impl Row {
             name: name.to_owned(),
             unit: unit.to_owned(),
             columns,
+            drawn: false,
         }
+    }
+
+    /// The same row, in the picture, too.
+    pub fn drawn(self) -> Row {
+        Row { drawn: true, ..self }
     }
 
     /// Each system's median as a multiple of the first one's.
@@ -90,7 +97,8 @@ impl Report {
                 .with_context(|| path.display().to_string())?;
         }
         if let Some(path) = &settings.picture {
-            let picture = picture::draw(&self.title, &self.setting, &self.systems, &self.rows);
+            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.drawn).collect();
+            let picture = picture::draw(&self.title, &self.setting, &self.systems, &rows);
             std::fs::write(path, picture).with_context(|| path.display().to_string())?;
         }
         Ok(())
@@ -126,9 +134,20 @@ impl Report {
 
 fn cell(median: Option<f64>, ratio: Option<f64>) -> String {
     match (median, ratio) {
-        (Some(median), Some(ratio)) if (ratio - 1.0).abs() > f64::EPSILON => format!(" {median:.2} ({ratio:.1} ×) |"),
-        (Some(median), _) => format!(" {median:.2} |"),
+        (Some(median), Some(ratio)) if (ratio - 1.0).abs() > f64::EPSILON => {
+            format!(" {} ({ratio:.1} ×) |", figure(median))
+        }
+        (Some(median), _) => format!(" {} |", figure(median)),
         (None, _) => " – |".to_owned(),
+    }
+}
+
+/// A figure with about three digits, as many as such measurements are worth.
+fn figure(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
 
@@ -158,5 +177,10 @@ mod tests {
         assert_eq!(json["rows"][0]["systems"][0]["values"], json!([3.0, 1.0, 2.0]));
         assert_eq!(json["rows"][0]["systems"][1]["ratio"], json!(4.0));
         assert_eq!(json["rows"][0]["systems"][2]["median"], Value::Null);
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        assert_eq!([0.951, 17.08, 279.77].map(figure), ["0.95", "17.1", "280"]);
     }
 }
