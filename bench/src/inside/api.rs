@@ -23,7 +23,11 @@ impl Api {
     /// How the engine keeps layers.
     pub fn storage_driver(&self) -> Result<String> {
         let info: Value = serde_json::from_str(&self.ask("GET", "/info", None)?)?;
-        Ok(info.get("Driver").and_then(Value::as_str).unwrap_or_default().to_owned())
+        Ok(info
+            .get("Driver")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// Creates a container; its id.
