@@ -34,15 +34,19 @@ pub fn other_devices(environment: &Environment) -> Result<()> {
     })
 }
 
-/// Boots until the slot is committed and the machine answers from outside by its network card.
+/// Boots until the slot is committed, the document on a stick applied, and the machine answers from outside
+/// by its network card.
 pub fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> {
     let name = format!("{bus:?}-{card:?}").to_lowercase();
     let keys = Keys::make(&lab.directory().join(&name))?;
     let seed = seed(lab.directory(), &name, &format!("schema = 1\n{}", keys.section()?))?;
     let port = free_port()?;
     let guest = lab.boot(&name, disk, |spec| {
-        spec.disks.push(Disk::read_only(&seed, "seed"));
         spec.disks.iter_mut().for_each(|disk| disk.bus = bus);
+        spec.disks.push(Disk {
+            bus: Bus::Usb,
+            ..Disk::read_only(&seed, "seed")
+        });
         spec.card = card;
         spec.forwards = Some(vec![Forward {
             protocol: Protocol::Tcp,
