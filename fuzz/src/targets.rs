@@ -264,6 +264,26 @@ pub const TARGETS: &[Target] = &[
         run: keelson_init::fuzz::fuzz_tpm_answer,
     },
     Target {
+        name: "tuf-canonical-json",
+        run: keelson_tuf::fuzz::canonical_json,
+    },
+    Target {
+        name: "tuf-root",
+        run: keelson_tuf::fuzz::root,
+    },
+    Target {
+        name: "tuf-snapshot",
+        run: keelson_tuf::fuzz::snapshot,
+    },
+    Target {
+        name: "tuf-targets",
+        run: keelson_tuf::fuzz::targets,
+    },
+    Target {
+        name: "tuf-timestamp",
+        run: keelson_tuf::fuzz::timestamp,
+    },
+    Target {
         name: "uevent",
         run: keelson_init::fuzz::fuzz_uevent,
     },

@@ -10,6 +10,8 @@ use crate::key::{Key, KeyId};
 
 /// Names of the roles that root speaks of; no delegated role may bear one.
 const TOP_LEVEL: [&str; 4] = ["root", "timestamp", "snapshot", "targets"];
+/// Bytes of a role's name: percent-encoded it is still a file name.
+const LONGEST_NAME: usize = 64;
 
 /// Roles that sign for some names in place of the role this stands in, in order of precedence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,8 +80,8 @@ struct RawRole {
 /// A delegation that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DelegationError {
-    /// Empty, or that of a top-level role.
-    #[error("no delegated role may be called {0:?}")]
+    /// Empty, too long, or that of a top-level role.
+    #[error("no delegated role may be called {0:?}: 1 to 64 bytes, other than the top-level roles")]
     Name(String),
     /// One name, two sets of keys.
     #[error("the role {0:?} is delegated twice by one role")]
@@ -120,7 +122,7 @@ impl TryFrom<RawRole> for DelegatedRole {
 
     fn try_from(raw: RawRole) -> Result<DelegatedRole, DelegationError> {
         let name = raw.name;
-        if name.is_empty() || TOP_LEVEL.contains(&name.as_str()) {
+        if name.is_empty() || name.len() > LONGEST_NAME || TOP_LEVEL.contains(&name.as_str()) {
             return Err(DelegationError::Name(name));
         }
         let paths = match (raw.paths, raw.path_hash_prefixes) {
@@ -207,6 +209,7 @@ mod tests {
             (json!([role("a"), role("a")]), "delegated twice"),
             (json!([role("root")]), "may be called \"root\""),
             (json!([role("")]), "may be called \"\""),
+            (json!([role(&"x".repeat(65))]), "1 to 64 bytes"),
             (json!([both]), "either paths"),
             (json!([none]), "either paths"),
             (json!([prefix]), "\"0G\""),
