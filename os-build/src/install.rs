@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,8 +10,9 @@ use keelson_erofs::{Reader, Window};
 use keelson_image_layout::verity::VerityParams;
 use keelson_image_layout::{Part, RootHash, Slot, paths};
 use keelson_installer::source::{split, tree_of};
-use keelson_installer::survey::{Disk, disks};
+use keelson_installer::survey::{Disk, disks, named};
 use keelson_installer::{Refusal, Source, Wish, decide, install};
+use keelson_machine_config::render::{Style, human};
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
@@ -46,8 +47,7 @@ pub fn run(request: &Request, progress: Progress) -> Result<()> {
         None => ask(&all, &wish)?,
     };
     let disk = decide::decide(&all, &wish, word.as_deref())?;
-    let config = request.config.as_deref().map(std::fs::read_to_string).transpose();
-    let config = config.context("read the document")?;
+    let config = request.config.as_deref().map(document).transpose()?;
     let source = source_of(&request.image).with_context(|| request.image.display().to_string())?;
     let device = File::options()
         .read(true)
@@ -71,14 +71,32 @@ pub fn run(request: &Request, progress: Progress) -> Result<()> {
     Ok(())
 }
 
-/// The disks of this host; a file given as the device is one more, with its name for a word.
+/// The document, if the new machine will accept it.
+fn document(path: &Path) -> Result<String> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
+    let verdict = keelson_machine_config::validate(&name, text.as_bytes());
+    ensure!(
+        verdict.accepted.is_some(),
+        "the machine would refuse its document:\n{}",
+        human(&verdict.report, Style::Plain)
+    );
+    Ok(text)
+}
+
+/// The disks of this host. A file given as the device is one more, with its name for a word; so is a device that stands
+/// for a file (`losetup`, `qemu-nbd`).
 fn survey(device: &Path) -> Result<Vec<Disk>> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut all = disks(Path::new("/sys"), Path::new("/dev"), &mounts, None);
     let meta = std::fs::metadata(device).with_context(|| device.display().to_string())?;
+    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if meta.file_type().is_block_device() && all.iter().all(|disk| disk.name != name) {
+        all.extend(named(Path::new("/sys"), Path::new("/dev"), &mounts, &name));
+    }
     if meta.is_file() {
         all.push(Disk {
-            name: device.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name,
             device: device.to_owned(),
             model: "file".to_owned(),
             bytes: meta.len(),

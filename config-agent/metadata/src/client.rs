@@ -113,7 +113,9 @@ fn failure(path: &str, error: &reqwest::Error) -> Failure {
     let path = path.to_owned();
     let errno = os_error(error).and_then(|error| Errno::from_io_error(&error));
     match errno {
-        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ADDRNOTAVAIL | Errno::NETDOWN) => Failure::NoRoute,
+        Some(Errno::NETUNREACH | Errno::ADDRNOTAVAIL | Errno::NETDOWN) => Failure::NoRoute,
+        // There is a way, and no neighbour of that address on it.
+        Some(Errno::HOSTUNREACH) => Failure::NoConnection,
         Some(Errno::CONNREFUSED) => Failure::Refused,
         _ if error.is_connect() => Failure::NoConnection,
         _ if error.is_timeout() => Failure::Silent { path },

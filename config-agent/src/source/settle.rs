@@ -1,5 +1,6 @@
 //! Whether more devices may appear: a controller without a driver yet, or a disk that its driver has not shown yet.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,47 +9,63 @@ use keelson_image_layout::paths;
 
 use crate::places::Places;
 
-/// The longest the boot waits for a device.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest the boot waits for drivers. A busy machine needs seconds to load them, and comes up without its document if
+/// nobody waits. Less than the unit's own time to start.
+const LOADING: Duration = Duration::from_secs(40);
+/// The longest after that, for what drivers show later, such as sticks.
+const DETECTING: Duration = Duration::from_secs(5);
 /// Time between two looks.
 const STEP: Duration = Duration::from_millis(10);
 
 /// A bounded wait.
 pub(super) struct Waiting<'a> {
-    until: Instant,
+    begun: Instant,
     sys: &'a Path,
-    /// Exists once storage drivers have looked.
+    /// Exists once the drivers of the firmware's device and of storage have looked.
     storage_detected: PathBuf,
+    /// When it was first seen.
+    detected: Cell<Option<Instant>>,
 }
 
 impl<'a> Waiting<'a> {
     pub(super) fn new(places: &'a Places) -> Self {
         let mark = Path::new(paths::STORAGE_DETECTED).file_name().unwrap_or_default();
         Self {
-            until: Instant::now() + PATIENCE,
+            begun: Instant::now(),
             sys: &places.sys,
             storage_detected: places.run.join(mark),
+            detected: Cell::new(None),
         }
     }
 
     /// After a short sleep, whether to look again: not when time is up, nor when nothing more is to come.
     pub(super) fn worthwhile(&self) -> bool {
-        still_detecting(self.sys, &self.storage_detected) && self.step()
+        let detected = self.detected();
+        still_detecting(self.sys, detected.is_some())
+            && step(detected.map_or(self.begun + LOADING, |at| at + DETECTING))
     }
 
-    /// Waits until the driver of the hypervisor's firmware device shows what is there, if there is such a device.
+    /// Waits until the driver of the hypervisor's firmware device shows what is there, if there is such a device and a
+    /// driver for it.
     pub(super) fn for_firmware(&self) {
-        while firmware_pending(self.sys) && self.step() {}
+        while firmware_pending(self.sys) && self.detected().is_none() && step(self.begun + LOADING) {}
     }
 
-    /// Sleeps a little, unless time is up.
-    fn step(&self) -> bool {
-        if Instant::now() >= self.until {
-            return false;
+    fn detected(&self) -> Option<Instant> {
+        if self.detected.get().is_none() && self.storage_detected.exists() {
+            self.detected.set(Some(Instant::now()));
         }
-        std::thread::sleep(STEP);
-        true
+        self.detected.get()
     }
+}
+
+/// Sleeps a little, unless time is up.
+fn step(until: Instant) -> bool {
+    if Instant::now() >= until {
+        return false;
+    }
+    std::thread::sleep(STEP);
+    true
 }
 
 const PCI: &str = "bus/pci/devices";
@@ -64,14 +81,8 @@ struct Bus {
     done: (&'static str, usize),
 }
 
-/// Loading a driver ends with the detection of what hangs on PCI and virtio; a USB stick is looked at a second later.
-const BUSES: [Bus; 4] = [
-    // Class 01: mass storage.
-    Bus {
-        devices: PCI,
-        attribute: ("class", STORAGE),
-        done: ("driver", 0),
-    },
+/// What may come after the drivers of PCI's controllers: a USB stick is looked at a second later.
+const BUSES: [Bus; 3] = [
     Bus {
         devices: "bus/virtio/devices",
         attribute: ("device", "0x0002"),
@@ -100,14 +111,15 @@ impl Bus {
     }
 }
 
-fn still_detecting(sys: &Path, storage_detected: &Path) -> bool {
+/// `detected`: the drivers of PCI's controllers have looked; one without a driver by then stays without.
+fn still_detecting(sys: &Path, detected: bool) -> bool {
     // A driver is bound before it has looked, so that it alone says nothing of disks and discs.
     let controllers = || {
         let devices = entries(&sys.join(PCI)).into_iter();
         let mut classes = devices.filter_map(|device| fs::read_to_string(device.join("class")).ok());
         classes.any(|class| class.starts_with(STORAGE))
     };
-    BUSES.iter().any(|bus| bus.pending(sys)) || !storage_detected.exists() && controllers()
+    BUSES.iter().any(|bus| bus.pending(sys)) || !detected && controllers()
 }
 
 /// QEMU's device is there and its driver not, or still reading: a module is live when it has read all.
@@ -146,7 +158,6 @@ mod tests {
     #[test]
     fn waits_only_for_storage_that_is_not_detected_yet() {
         for (device, attribute, value, done) in [
-            ("bus/pci/devices/0000:00:03.0", "class", "0x010000\n", "driver"),
             ("bus/virtio/devices/virtio1", "device", "0x0002\n", "block"),
             (
                 "bus/usb/devices/1-2:1.0",
@@ -156,9 +167,7 @@ mod tests {
             ),
         ] {
             let root = tempfile::tempdir().unwrap();
-            let mark = root.path().join("mark");
-            fs::write(&mark, "").unwrap();
-            let still_detecting = |sys: &Path| still_detecting(sys, &mark);
+            let still_detecting = |sys: &Path| still_detecting(sys, true);
             let device = root.path().join(device);
             fs::create_dir_all(&device).unwrap();
             fs::write(device.join(attribute), "0x020000\n").unwrap();
@@ -171,16 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_controller_is_waited_for_until_its_driver_has_looked() {
+    fn a_controller_is_waited_for_until_drivers_have_looked_and_not_longer() {
         let root = tempfile::tempdir().unwrap();
-        let (sys, mark) = (root.path(), root.path().join("mark"));
-        assert!(!still_detecting(sys, &mark));
+        let sys = root.path();
+        assert!(!still_detecting(sys, false));
         let device = sys.join("bus/pci/devices/0000:00:1f.2");
         fs::create_dir_all(device.join("driver")).unwrap();
         fs::write(device.join("class"), "0x010601\n").unwrap();
-        assert!(still_detecting(sys, &mark));
-        fs::write(&mark, "").unwrap();
-        assert!(!still_detecting(sys, &mark));
+        assert!(still_detecting(sys, false));
+        assert!(!still_detecting(sys, true));
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub fn disks(sys: &Path, dev: &Path, mountinfo: &str, system: Option<&Path>) -> 
         .collect()
 }
 
+/// One block device by its kernel name, of those too that are no disks by themselves; `None` if there is none.
+#[must_use]
+pub fn named(sys: &Path, dev: &Path, mountinfo: &str, name: &str) -> Option<Disk> {
+    let at = sys.join("block").join(name);
+    at.is_dir().then(|| disk(&at, dev, name, mountinfo, None))
+}
+
 fn disk(at: &Path, dev: &Path, name: &str, mountinfo: &str, system: Option<&Path>) -> Disk {
     let device = dev.join(name);
     let partitions = partitions(at, dev, name);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use kernel::disks;
+pub use kernel::{disks, named};
 
 use crate::meter::size;
 
