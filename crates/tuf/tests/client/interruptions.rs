@@ -52,9 +52,9 @@ impl Store for Dying {
     }
 }
 
-/// A machine that saw version 2, and a repository that has moved on in every role; the online key was replaced because
-/// its thief had raised the versions.
-fn stolen_and_replaced() -> (Repository, Machine) {
+/// A machine that saw versions far ahead, signed with a stolen online key, and a repository that has moved on in every
+/// role. The old key still counts beside a new one, so that only forgetting what it signed helps.
+fn stolen() -> (Repository, Machine) {
     let mut repository = Repository::new();
     let machine = Machine::new(&repository);
     let honest = repository.snapshot.clone();
@@ -67,8 +67,8 @@ fn stolen_and_replaced() -> (Repository, Machine) {
     repository.online = 8;
     repository.next_root(|root| {
         root.keys.insert(key(8).id(), key(8).public());
-        root.roles.timestamp = role_keys(1, &[8]);
-        root.roles.snapshot = role_keys(1, &[8]);
+        root.roles.timestamp = role_keys(1, &[7, 8]);
+        root.roles.snapshot = role_keys(1, &[7, 8]);
     });
     repository.publish();
     (repository, machine)
@@ -78,7 +78,7 @@ fn stolen_and_replaced() -> (Repository, Machine) {
 fn after_a_cut_at_any_write_the_next_run_gets_there() {
     let mut cuts = 0;
     loop {
-        let (repository, machine) = stolen_and_replaced();
+        let (repository, machine) = stolen();
         let store = Dying {
             store: machine.store(),
             left: cuts,
@@ -114,7 +114,7 @@ fn any_stored_file_may_be_lost_or_damaged() {
         "../latest-time",
     ] {
         for damage in [None, Some(&b""[..]), Some(b"{}"), Some(b"\xff\xff")] {
-            let (_repository, machine) = stolen_and_replaced();
+            let (_repository, machine) = stolen();
             machine.refresh().unwrap();
             let path = machine.folder.path().join("tuf").join(name);
             match damage {

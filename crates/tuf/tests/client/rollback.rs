@@ -3,7 +3,7 @@
 use keelson_tuf::metadata::MetaFile;
 use keelson_tuf::{Error, FetchError, Problem};
 
-use crate::repository::{Machine, Repository, key, refusal, role_keys, signed, version};
+use crate::repository::{Machine, Repository, key, refusal, role_keys, signed, time, version};
 
 fn updated() -> (Repository, Machine) {
     let mut repository = Repository::new();
@@ -66,6 +66,17 @@ fn a_snapshot_may_not_name_older_targets() {
         machine.stored("snapshot.json").unwrap(),
         repository.file("2.snapshot.json")
     );
+}
+
+#[test]
+fn another_snapshot_of_the_listed_version_is_refused() {
+    let (mut repository, machine) = updated();
+    repository.publish();
+    repository.snapshot.expires = time("2030-03-01T00:00:00Z");
+    repository.put_snapshot();
+    let (file, problem) = refusal(machine.refresh());
+    assert_eq!(file, "3.snapshot.json");
+    assert!(matches!(problem, Problem::Bytes(_)), "{problem}");
 }
 
 /// Also one that no role names any more: it could come back in an old version.
