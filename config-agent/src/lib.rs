@@ -20,6 +20,7 @@ pub mod places;
 pub mod power;
 pub mod remote;
 pub mod render;
+mod rollback;
 pub mod run;
 pub mod secrets;
 pub mod source;

@@ -179,6 +179,7 @@ mod tests {
             instance_id: None,
             metadata_only,
             fingerprint: String::new(),
+            release: None,
             previous: None,
             agent: String::new(),
         };

@@ -5,6 +5,7 @@
 use std::fs;
 
 use anyhow::Context as _;
+use keelson_image_layout::RootHash;
 use keelson_machine_config::plan::plan;
 use keelson_machine_config::{Accepted, MachineConfig, Report};
 
@@ -16,6 +17,7 @@ use crate::generation::{self, Files, Generation, Provenance, Store, StoreError};
 use crate::network::{self, Beside};
 use crate::places::Places;
 use crate::render;
+use crate::rollback::{self, Boot};
 use crate::secrets::SecretStore;
 use crate::source::{Found, Looked, MetaData};
 use crate::status::{State, Status};
@@ -39,7 +41,7 @@ pub fn run(places: &Places, looked: Looked, steps: Steps<'_>) -> anyhow::Result<
     let (places, trouble) = usable_places(places);
     let mut outcome = match open(&places) {
         Ok(stores) => {
-            let mut outcome = decide(&stores, looked, steps);
+            let mut outcome = decide(&stores, Boot::read(&places).as_ref(), looked, steps);
             let machine_id = fs::read_to_string(&places.machine_id).unwrap_or_default();
             outcome.effective = outcome.effective.named(&machine_id);
             let problems = activate::activate(&outcome.effective, Some(&stores.secrets), &places)?;
@@ -86,7 +88,7 @@ fn settle(in_force: Option<Generation>, status: &mut Status) -> Effective {
 }
 
 /// Everything between looking and activating.
-fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
+fn decide(stores: &Stores, boot: Option<&Boot>, looked: Looked, steps: Steps<'_>) -> Outcome {
     let mut status = Status::new(State::Unchanged);
     let in_force = stores.generations.load_in_force().unwrap_or_else(|error| {
         status.degraded.push(error.to_string());
@@ -95,7 +97,12 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
     let unusable = !looked.problems.is_empty();
     let mut documents = documents(looked, in_force.as_ref(), &mut status);
     let fingerprints: Vec<String> = documents.iter().map(|found| fingerprint(found, &stores.key)).collect();
-    let effective = match chosen(stores, in_force.as_ref(), &documents, &fingerprints) {
+    let choice = chosen(stores, in_force.as_ref(), &documents, &fingerprints);
+    let instead = in_force
+        .as_ref()
+        .and_then(|current| rollback::instead(&stores.generations, current, boot, &mut status));
+    let in_force = instead.or(in_force);
+    let effective = match choice {
         Choice::Nothing => {
             status.state = if unusable { State::Rejected } else { State::None };
             settle(None, &mut status)
@@ -126,14 +133,11 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
                 note_passed_over(&documents, candidate, &mut status);
             }
             let (found, fingerprint) = (documents.swap_remove(candidate), fingerprints.get(candidate).cloned());
-            apply(
-                stores,
-                in_force,
-                &found,
-                fingerprint.unwrap_or_default(),
-                &mut status,
-                steps,
-            )
+            let made = Made {
+                fingerprint: fingerprint.unwrap_or_default(),
+                release: boot.map(Boot::release),
+            };
+            apply(stores, in_force, &found, made, &mut status, steps)
         }
     };
     Outcome { effective, status }
@@ -142,12 +146,18 @@ fn decide(stores: &Stores, looked: Looked, steps: Steps<'_>) -> Outcome {
 /// What stands for a document where there are only metadata.
 const NO_DOCUMENT: &[u8] = b"schema = 1\n";
 
+/// What a generation is known by, beside its source.
+struct Made {
+    fingerprint: String,
+    release: Option<RootHash>,
+}
+
 /// Validates a document and commits it. Whatever goes wrong, what was in force stays.
 fn apply(
     stores: &Stores,
     in_force: Option<Generation>,
     found: &Found,
-    fingerprint: String,
+    made: Made,
     status: &mut Status,
     steps: Steps<'_>,
 ) -> Effective {
@@ -183,7 +193,7 @@ fn apply(
     if !take_network(&mut accepted.config, found, status) {
         return settle(in_force, status);
     }
-    match commit(stores, in_force.as_ref(), found, fingerprint, accepted, steps) {
+    match commit(stores, in_force.as_ref(), found, made, accepted, steps) {
         Ok(generation) => {
             status.state = State::Applied;
             log::info!(generation = generation.id, source:% = found.origin; "configuration applied");
@@ -236,7 +246,7 @@ fn commit(
     stores: &Stores,
     in_force: Option<&Generation>,
     found: &Found,
-    fingerprint: String,
+    made: Made,
     accepted: Accepted,
     steps: Steps<'_>,
 ) -> anyhow::Result<Generation> {
@@ -252,7 +262,8 @@ fn commit(
         origin: found.origin.clone(),
         instance_id: found.meta_data.instance_id.clone(),
         metadata_only: is_metadata_only(found),
-        fingerprint,
+        fingerprint: made.fingerprint,
+        release: made.release,
         previous: in_force.map(|generation| generation.id.clone()),
         agent: env!("CARGO_PKG_VERSION").to_owned(),
     };

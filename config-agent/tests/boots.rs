@@ -385,3 +385,78 @@ fn a_cloud_config_is_put_into_effect_and_one_with_a_mistake_changes_nothing() {
     assert!(outcome.status.lines().join("\n").contains("no command can be run"));
     assert_eq!(machine.read("etc/hostname"), "web\n");
 }
+
+/// What the initramfs would say: the running slot, whether it is on trial, its release, and what was given up.
+fn booted(machine: &Machine, slot: &str, trial: bool, release: char, rejected: &[char]) {
+    let hash = |letter: &char| letter.to_string().repeat(64);
+    let facts = serde_json::json!({
+        "state": { "mode": "read-write" },
+        "slot": slot,
+        "trial": trial,
+        "release": { "verity": { "root_hash": hash(&release) } },
+        "rejected": rejected.iter().map(hash).collect::<Vec<_>>(),
+    });
+    fs::create_dir_all(machine.places.boot_facts.parent().unwrap()).unwrap();
+    fs::write(&machine.places.boot_facts, facts.to_string()).unwrap();
+}
+
+/// What the update agent does after a boot that went well.
+fn confirm(machine: &Machine, slot: &str, generation: &str) {
+    let link = machine.places.config.join(format!("confirmed-{slot}"));
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(format!("generations/{generation}"), link).unwrap();
+}
+
+#[test]
+fn a_configuration_goes_back_with_the_release_it_came_with() {
+    let machine = Machine::new();
+    booted(&machine, "a", false, '1', &[]);
+    machine.attach("vdb", SLOT, &seed(&document("one", ""), ""));
+    let first = machine.boot().status.generation.unwrap();
+    confirm(&machine, "a", &first);
+    // An update on trial comes with a new document, and is given up.
+    booted(&machine, "b", true, '2', &[]);
+    machine.attach("vdb", SLOT, &seed(&document("two", ""), ""));
+    let second = machine.boot();
+    assert_eq!(second.status.state, State::Applied);
+    assert_eq!(machine.read("etc/hostname"), "two\n");
+    for _ in 0..2 {
+        booted(&machine, "a", false, '1', &['2']);
+        let back = machine.boot();
+        assert_eq!(
+            (back.status.state, back.status.generation.as_ref()),
+            (State::Unchanged, Some(&first))
+        );
+        assert_eq!(machine.read("etc/hostname"), "one\n");
+        assert!(
+            back.status
+                .lines()
+                .join("\n")
+                .contains("came with a release that was given up")
+        );
+    }
+    // The next update begins with what was confirmed, although another slot is on trial.
+    booted(&machine, "b", true, '3', &['2']);
+    assert_eq!(machine.boot().status.generation.as_ref(), Some(&first));
+    // A changed document is applied, and stays.
+    booted(&machine, "a", false, '1', &['2']);
+    machine.attach("vdb", SLOT, &seed(&document("three", ""), ""));
+    assert_eq!(machine.boot().status.state, State::Applied);
+    assert_eq!(machine.boot().status.state, State::Unchanged);
+    assert_eq!(machine.read("etc/hostname"), "three\n");
+}
+
+#[test]
+fn a_configuration_that_came_before_the_failed_release_stays() {
+    let machine = Machine::new();
+    booted(&machine, "a", false, '1', &[]);
+    machine.attach("vdb", SLOT, &seed(&document("one", ""), ""));
+    let first = machine.boot().status.generation.unwrap();
+    confirm(&machine, "a", &first);
+    machine.attach("vdb", SLOT, &seed(&document("two", ""), ""));
+    let second = machine.boot().status.generation.unwrap();
+    booted(&machine, "b", true, '2', &[]);
+    machine.boot();
+    booted(&machine, "a", false, '1', &['2']);
+    assert_eq!(machine.boot().status.generation.as_ref(), Some(&second));
+}

@@ -1,20 +1,16 @@
-//! Asking the container engine for its list, over its socket with one request of HTTP/1.0, whose answer ends with the
-//! connection.
+//! Asking the container engine for its list.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use keelson_engine_client::{Answer, ask};
 use keelson_image_layout::paths;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// A longer list is no answer.
-const MOST_BYTES: u64 = 16 << 20;
-const QUESTION: &[u8] = b"GET /v1.44/containers/json?all=1 HTTP/1.0\r\nHost: keelson\r\n\r\n";
+const LIST: &str = "/v1.44/containers/json?all=1";
 
 /// A container as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,32 +57,24 @@ impl Machine {
     /// # Errors
     /// The engine does not answer, or not with a list.
     pub fn containers(&self) -> anyhow::Result<Vec<Container>> {
-        let mut socket = UnixStream::connect(self.path(paths::ENGINE_SOCKET)).context("ask the container engine")?;
-        socket
-            .set_read_timeout(Some(ANSWERS_WITHIN))
-            .context("ask the container engine")?;
-        socket.write_all(QUESTION).context("ask the container engine")?;
-        let mut answer = Vec::new();
-        let read = socket.take(MOST_BYTES).read_to_end(&mut answer);
-        read.context("read the answer of the container engine")?;
-        parse_answer(&answer)
+        list(&ask(
+            &self.path(paths::ENGINE_SOCKET),
+            "GET",
+            LIST,
+            None,
+            ANSWERS_WITHIN,
+        )?)
     }
 }
 
-/// The containers in an HTTP response.
-///
-/// # Errors
-/// It is no success with a list.
-pub fn parse_answer(answer: &[u8]) -> anyhow::Result<Vec<Container>> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    let (head, body) = answer.split_at(end.context("the container engine gives no answer")?);
-    let status = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+/// The containers in an answer.
+fn list(answer: &Answer) -> anyhow::Result<Vec<Container>> {
     ensure!(
-        status.split(' ').nth(1) == Some("200"),
-        "the container engine answers {status:?}"
+        answer.status == 200,
+        "the container engine answers with status {}",
+        answer.status
     );
-    let listed: Vec<Listed> =
-        serde_json::from_slice(body.get(4..).unwrap_or_default()).context("understand the list of containers")?;
+    let listed: Vec<Listed> = serde_json::from_slice(&answer.body).context("understand the list of containers")?;
     let mut containers: Vec<Container> = listed.into_iter().map(container).collect();
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(containers)
@@ -114,14 +102,20 @@ fn container(listed: Listed) -> Container {
 mod tests {
     use super::*;
 
+    fn answer(status: u16, body: &[u8]) -> Answer {
+        Answer {
+            status,
+            body: body.to_vec(),
+        }
+    }
+
     #[test]
     fn a_list_is_understood() {
-        let answer = b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n\
-            [{\"Names\":[\"/web\"],\"Image\":\"nginx\",\"State\":\"running\",\"Status\":\"Up 2 minutes\",\
+        let body = b"[{\"Names\":[\"/web\"],\"Image\":\"nginx\",\"State\":\"running\",\"Status\":\"Up 2 minutes\",\
             \"Ports\":[{\"IP\":\"0.0.0.0\",\"PrivatePort\":80,\"PublicPort\":8080,\"Type\":\"tcp\"},\
             {\"IP\":\"::\",\"PrivatePort\":80,\"PublicPort\":8080,\"Type\":\"tcp\"},{\"PrivatePort\":81,\"Type\":\"tcp\"}],\
             \"Later\":1},{\"Names\":[\"/db\"]}]";
-        let containers = parse_answer(answer).unwrap();
+        let containers = list(&answer(200, body)).unwrap();
         assert_eq!(
             containers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
             ["db", "web"]
@@ -131,14 +125,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for answer in [
-            &b""[..],
-            b"HTTP/1.0 200 OK\r\n",
-            b"HTTP/1.0 500 Oh\r\n\r\n[]",
-            b"HTTP/1.0 200 OK\r\n\r\n{}",
-            b"\r\n\r\n[]",
-        ] {
-            assert!(parse_answer(answer).is_err());
+        for (status, body) in [(500, &b"[]"[..]), (200, b"{}"), (200, b"")] {
+            assert!(list(&answer(status, body)).is_err());
         }
     }
 }

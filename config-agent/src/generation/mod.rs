@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
+use keelson_image_layout::RootHash;
 use keelson_machine_config::MachineConfig;
 use keelson_machine_config::plan::Change;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Provenance {
     pub metadata_only: bool,
     /// Keyed digest of the document's bytes and of the metadata that count.
     pub fingerprint: String,
+    /// The release that put it in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<RootHash>,
     /// The generation that was in force before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,

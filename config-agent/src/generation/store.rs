@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use keelson_image_layout::Slot;
+
 use super::{Files, Generation, MACHINE, PROVENANCE, RENDERED, digest};
 use crate::secrets::make_directory;
 use crate::source::Origin;
@@ -110,6 +112,12 @@ impl Store {
     #[must_use]
     pub fn current_id(&self) -> Option<String> {
         self.linked(CURRENT)
+    }
+
+    /// Name of the generation that was in force when this slot last booted well.
+    #[must_use]
+    pub fn confirmed(&self, slot: Slot) -> Option<String> {
+        self.linked(CONFIRMED.get(slot.index())?)
     }
 
     /// Name of the generation that a link of the store leads to.

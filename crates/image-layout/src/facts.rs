@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::release::Release;
 use crate::slot::Slot;
 use crate::slot_state::{Reason, SlotState, State};
+use crate::verity::RootHash;
 
 /// The facts of this boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct BootFacts {
     /// The slots as the record had them once this boot was counted, slot A first; absent if it cannot be read.
     #[serde(default)]
     pub slots: Option<[SlotFacts; 2]>,
+    /// Root hashes of releases that were given up on this machine.
+    #[serde(default)]
+    pub rejected: Vec<RootHash>,
     /// Whether the firmware checked what it started.
     #[serde(default)]
     pub secure_boot: SecureBoot,

@@ -54,6 +54,8 @@ pub enum Code {
     UnknownSecret,
     /// A volume that is not declared.
     UnknownVolume,
+    /// A container that is not declared.
+    UnknownContainer,
     /// A link that is not described.
     UnknownLink,
     /// Two claims on one port of the machine.

@@ -10,6 +10,7 @@ pub fn vendor_oversteps(vendor: &MachineConfig) -> Vec<&'static str> {
         (!vendor.containers.is_empty(), "vendor-data may not add containers"),
         (vendor.trust.ca.is_some(), "vendor-data may not add authorities"),
         (vendor.power.is_some(), "vendor-data may not end the machine"),
+        (vendor.update.is_some(), "vendor-data may not say how updates go"),
         (vendor.install.is_some(), "vendor-data may not erase a disk"),
         (!vendor.registries.is_empty(), "vendor-data may not set registries"),
     ];

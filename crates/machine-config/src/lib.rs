@@ -31,8 +31,8 @@ pub use format::Format;
 
 pub use model::{
     AfterBoot, Capabilities, Container, Encoding, EnvValue, File, Group, Limits, MachineConfig, Mount, MountKind,
-    NamespaceMode, Namespaces, Network, NetworkMode, Policy, Power, Reapply, Registry, RestartPolicy, Ssh, System,
-    Time, Trust, User, Volume,
+    NamespaceMode, Namespaces, Network, NetworkMode, Policy, Power, Probe, ProbeTarget, Reapply, Registry,
+    RestartPolicy, Ssh, System, Time, Trust, Update, User, Volume,
 };
 pub use secret::{Secret, SecretRef, SecretValues};
 pub use value::{

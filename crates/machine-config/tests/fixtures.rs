@@ -163,7 +163,7 @@ fn every_key_of_every_document_has_a_fate() {
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_types() {
     let text = "schema = 1\n[[user]]\nname = \"ann\"\n[[file]]\npath = \"/srv/x\"\ncontent = \"\"\n\
-                [power]\nafter-boot = \"reboot\"\n[install]\ndisk = \"smallest\"\n[registry.\"r.example\"]\n[container.c]\nimage = \"x\"\n\
+                [power]\nafter-boot = \"reboot\"\n[update]\n[[update.probe]]\nname = \"p\"\nunit = \"u\"\n[install]\ndisk = \"smallest\"\n[registry.\"r.example\"]\n[container.c]\nimage = \"x\"\n\
                 mounts = [{ type = \"tmpfs\", target = \"/t\" }]\n\
                 [network.link.m]\n[network.link.c]\nroutes = [{ to = \"10.0.0.0/8\" }]\n\
                 bond = { mode = \"802.3ad\", members = [\"m\"] }\n";

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Result;
-use keelson_image_layout::{BootFacts, Reason, Release, Slot, paths};
+use keelson_image_layout::{BootFacts, Reason, Release, Slot, SlotFacts, paths};
 
 use super::milestones::Milestones;
 use super::root::SYSROOT;
@@ -37,6 +37,7 @@ pub struct Told<'a> {
 #[must_use]
 pub fn gather(told: Told<'_>) -> BootFacts {
     let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    let record = slot::record(&told.system.nodes);
     BootFacts {
         format: FORMAT,
         release: told.release,
@@ -47,7 +48,8 @@ pub fn gather(told: Told<'_>) -> BootFacts {
         disk: told.system.nodes.facts(),
         state: told.opened.mount,
         previous_failure: told.failure.map(|failure| word(failure.trace.reason)),
-        slots: slot::facts(&told.system.nodes),
+        slots: record.as_ref().map(SlotFacts::of),
+        rejected: record.map(|record| record.rejected_roots()).unwrap_or_default(),
         secure_boot: efi::secure_boot(Path::new(mounts::EFI_VARIABLES)),
         milestones: Vec::new(),
     }

@@ -28,13 +28,19 @@ pub enum Verdict {
     },
 }
 
-/// What the record says of both slots now; `None` if it cannot be read.
+/// What the record says now; `None` if it cannot be read.
 #[must_use]
-pub fn facts(nodes: &Nodes) -> Option<[SlotFacts; 2]> {
+pub fn record(nodes: &Nodes) -> Option<SlotState> {
     match RecordStore::open(nodes.part(Part::SlotState)).ok()?.read() {
-        Found::Record(current) => Some(SlotFacts::of(&current.state)),
+        Found::Record(current) => Some(current.state),
         Found::Nothing | Found::Newer { .. } => None,
     }
+}
+
+/// What it says of both slots.
+#[must_use]
+pub fn facts(nodes: &Nodes) -> Option<[SlotFacts; 2]> {
+    record(nodes).as_ref().map(SlotFacts::of)
 }
 
 /// Counts a failure of an earlier boot, then this boot, and says whether to go on.

@@ -19,6 +19,10 @@ pub struct BootPolicy {
     pub within: Duration,
     /// What happens if it does not.
     pub otherwise: Otherwise,
+    /// The unit that commits a slot on trial, where there is a better one: if it fails for good, the boot is left as if
+    /// the target had not come up.
+    #[serde(default)]
+    pub commit: Option<String>,
 }
 
 /// What happens to a boot that did not work.
@@ -87,12 +91,15 @@ impl Manager {
 
     /// Looks whether the boot has come up, failed, or run out of time.
     pub(super) fn watch_boot(&mut self, now: Duration, out: &mut Vec<Action>) {
-        let Progress::Pending { until, told } = self.boot.progress else {
-            return;
-        };
         if self.is_shutting_down() {
             return;
         }
+        if self.boot.progress == Progress::Complete {
+            self.watch_commit(now, out);
+        }
+        let Progress::Pending { until, told } = self.boot.progress else {
+            return;
+        };
         let target = self.entries.get(&self.boot.policy.target);
         if target.is_some_and(Entry::is_up) {
             self.boot.progress = Progress::Complete;
@@ -111,6 +118,22 @@ impl Manager {
         if now >= until {
             self.miss_boot(now, out);
         }
+    }
+
+    /// A boot that is complete and cannot be committed is of no use.
+    fn watch_commit(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let unit = self.boot.policy.commit.as_ref().and_then(|name| self.entries.get(name));
+        let Some(entry) = unit.filter(|entry| entry.state == State::Failed) else {
+            return;
+        };
+        let why = entry.failure.as_deref().unwrap_or("it failed");
+        let reason = format!("{}: {why}", entry.unit.name);
+        self.boot.progress = Progress::Missed;
+        out.push(report(
+            Level::Failure,
+            format!("the slot on trial cannot be committed: {reason}"),
+        ));
+        self.begin_shutdown(now, PowerKind::Reboot, Asker::FailedBoot { reason }, out);
     }
 
     fn miss_boot(&mut self, now: Duration, out: &mut Vec<Action>) {

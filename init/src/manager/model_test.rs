@@ -96,6 +96,7 @@ impl World {
             target: "boot-complete".into(),
             within: Duration::from_secs(300),
             otherwise: Otherwise::Stay,
+            commit: None,
         };
         let units = UNITS
             .iter()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keelson_image_layout::{BootFacts, StateMount, paths};
+use keelson_image_layout::{BootFacts, Slot, SlotFacts, State, StateMount, paths};
 
 use super::console::Console;
 use super::options::Options;
@@ -61,5 +61,16 @@ pub(super) fn boot_policy(facts: Option<&BootFacts>) -> BootPolicy {
         target: "boot-complete".to_owned(),
         within: BOOT_WITHIN,
         otherwise: if on_trial { Otherwise::Reboot } else { Otherwise::Stay },
+        commit: facts.filter(|facts| has_better(facts)).map(|_| "mark-good".to_owned()),
     }
+}
+
+/// Whether the running slot is on trial, which costs it a try, and the other one has proven itself.
+fn has_better(facts: &BootFacts) -> bool {
+    let Some(slots) = &facts.slots else {
+        return false;
+    };
+    let of = |slot: Slot| slots.get(slot.index());
+    let good = |slot: &SlotFacts| slot.state == State::Good && slot.tries > 0;
+    of(facts.slot).is_some_and(|slot| slot.state == State::Trial) && of(facts.slot.other()).is_some_and(good)
 }

@@ -9,6 +9,8 @@ use crate::slot_state::{Reason, State};
 
 /// The unit whose requests are updates.
 const UPDATER: &str = "update";
+/// The unit that asks for a reboot only when a release did not prove itself.
+const JUDGE: &str = "mark-good";
 
 /// Why a boot ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +141,7 @@ fn of_ending(ending: &Ending) -> End {
     let cause = match &ending.asker {
         Asker::FailedBoot { .. } => Cause::FailedHealth,
         Asker::Request { unit: Some(unit), .. } if unit == UPDATER => Cause::Update,
+        Asker::Request { unit: Some(unit), .. } if unit == JUDGE => Cause::FailedHealth,
         _ => Cause::AskedFor,
     };
     let kind = match ending.kind {

@@ -59,6 +59,11 @@ fn each_kind_of_evidence_has_its_cause() {
     let failed = Asker::FailedBoot {
         reason: "netd is not up".to_owned(),
     };
+    let judged = Asker::request(
+        Some("mark-good".to_owned()),
+        None,
+        Some("probe page: refused".to_owned()),
+    );
     let panic = Some((Reason::Panic, 7, Some("Kernel panic - not syncing: sysrq")));
     let table = [
         (None, None, vec![Cause::PowerLoss], "no orderly end"),
@@ -71,6 +76,7 @@ fn each_kind_of_evidence_has_its_cause() {
         (Some(Asker::PowerButton), None, vec![Cause::AskedFor], "power button"),
         (Some(by_update), None, vec![Cause::Update], "the service update"),
         (Some(failed), None, vec![Cause::FailedHealth], "netd is not up"),
+        (Some(judged), None, vec![Cause::FailedHealth], "probe page: refused"),
         (None, panic, vec![Cause::Panic], "not syncing: sysrq"),
         (
             None,
@@ -105,6 +111,27 @@ fn each_kind_of_evidence_has_its_cause() {
         let end = history.last_ended().and_then(|boot| boot.end.as_ref()).unwrap();
         assert!(end.words.contains(words), "{} has no {words:?}", end.words);
     }
+}
+
+#[test]
+fn a_release_given_up_for_its_health_is_told_once() {
+    let trial = facts(State::Trial, 2, Reason::None);
+    let good = facts(State::Good, 3, Reason::None);
+    let judged = Asker::request(Some("mark-good".to_owned()), None, None);
+    let ending = ending("one", judged);
+    let mut history = History::default();
+    let first = Boot {
+        slots: Some([trial, good.clone()]),
+        ..boot("one")
+    };
+    history.begin(first, &Evidence::default());
+    let evidence = Evidence {
+        ending: Some(&ending),
+        slots: Some([facts(State::Bad, 0, Reason::Health), good]),
+        ..Evidence::default()
+    };
+    history.begin(boot("two"), &evidence);
+    assert_eq!(causes(&history), [Cause::FailedHealth]);
 }
 
 #[test]

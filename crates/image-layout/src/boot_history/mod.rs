@@ -139,7 +139,13 @@ impl History {
             after.extend(later.map(|end| attempt(last.slot, last.version.clone(), end)));
         }
         if let (Some(before), Some(now)) = (before, &evidence.slots) {
+            let judged = self
+                .boots
+                .last()
+                .filter(|last| failed_health(last))
+                .map(|last| last.slot);
             let found = decide_attempts(&before, now).into_iter();
+            let found = found.filter(|(slot, _, end)| !(end.cause == Cause::FailedHealth && judged == Some(*slot)));
             after.extend(found.map(|(slot, version, end)| attempt(slot, version, end)));
         }
         self.boots.append(&mut after);
@@ -154,6 +160,11 @@ impl History {
     pub fn last_ended(&self) -> Option<&Boot> {
         self.boots.iter().rev().find(|boot| boot.end.is_some())
     }
+}
+
+/// Whether its own end tells that it did not become healthy; what that cost its slot is no attempt of its own.
+fn failed_health(boot: &Boot) -> bool {
+    boot.end.as_ref().is_some_and(|end| end.cause == Cause::FailedHealth)
 }
 
 fn attempt(slot: Slot, version: String, end: End) -> Boot {

@@ -207,6 +207,18 @@ impl SlotState {
         in_slot.or_else(|| before().map(|entry| entry.reason))
     }
 
+    /// Root hashes of all releases that were given up.
+    #[must_use]
+    pub fn rejected_roots(&self) -> Vec<RootHash> {
+        let in_slots = self
+            .slots
+            .iter()
+            .filter(|slot| slot.state == State::Bad)
+            .map(|slot| slot.root_hash);
+        let before = self.rejected.iter().map(|entry| entry.root_hash);
+        in_slots.chain(before).map(RootHash).collect()
+    }
+
     /// Remembers what lies in `slot` if it was given up; to be called before the slot's record is overwritten.
     pub(crate) fn remember_rejected(&mut self, slot: Slot) {
         let record = self.slot(slot);

@@ -8,6 +8,7 @@ pub(crate) mod network;
 mod rules;
 pub(crate) mod sink;
 pub(crate) mod string;
+mod update;
 mod view;
 mod walk;
 mod wording;

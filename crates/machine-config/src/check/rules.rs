@@ -23,6 +23,7 @@ pub(crate) fn check(root: View<'_, '_>, json: &serde_json::Value, broken: &Broke
     users(root, &mut out);
     super::network::check_native(root, json, broken, &mut out);
     super::file::check(root, &mut out);
+    super::update::check(root, broken, &mut out);
     for container in root.sections("container") {
         super::container::check(container, broken, &mut out);
     }

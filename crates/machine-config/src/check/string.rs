@@ -7,12 +7,16 @@ use crate::redact::credential_ranges;
 use crate::schema::{FEATURES, Rule};
 use crate::value::{
     Bytes, CaBundle, Capability, Destination, FilePath, Hostname, ImageRef, InterfaceAddress, LinkPattern, Mac, Mode,
-    Name, PublishedPort, RegistryHost, Server, Span, SshKey, Timezone, ValueError, absolute_path,
+    Name, ProbeAddress, ProbeUrl, PublishedPort, RegistryHost, Server, Span, SshKey, Timezone, ValueError,
+    absolute_path,
 };
 
 /// The value as `machine.json` has it, or what is wrong with it.
 pub(crate) fn check(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
-    let address = matches!(rule, Rule::Image | Rule::RegistryHost | Rule::Server | Rule::Hostname);
+    let address = matches!(
+        rule,
+        Rule::Image | Rule::RegistryHost | Rule::Server | Rule::Hostname | Rule::ProbeUrl | Rule::ProbeAddress
+    );
     by_rule(rule, text).map_err(|(code, error)| {
         // Whatever the grammar has to say would quote a part of the password.
         if address && !credential_ranges(text).is_empty() {
@@ -56,6 +60,8 @@ fn by_rule(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
         Rule::Address => address(text).map_err(|e| (BadValue, e)),
         Rule::Destination => parsed::<Destination>(text, BadValue),
         Rule::Domain => domain(text).map_err(|e| (BadValue, e)),
+        Rule::ProbeUrl => parsed::<ProbeUrl>(text, BadValue),
+        Rule::ProbeAddress => parsed::<ProbeAddress>(text, BadValue),
     }
 }
 

@@ -7,6 +7,7 @@
 mod container;
 mod file;
 pub mod network;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use container::{
 
 pub use file::{AfterBoot, Encoding, File, Install, Power, Trust};
 pub use network::Network;
+pub use update::{Probe, ProbeTarget, Update};
 
 use crate::secret::SecretRef;
 use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey, Timezone};
@@ -54,6 +56,9 @@ pub struct MachineConfig {
     /// What an installation medium does without being asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<Install>,
+    /// Updates of the system; `None` is [`Update::default`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
     /// Registries by host as image references name them.
     #[serde(default, rename = "registry")]
     pub registries: BTreeMap<RegistryHost, Registry>,
@@ -81,6 +86,7 @@ impl Default for MachineConfig {
             trust: Trust::default(),
             power: None,
             install: None,
+            update: None,
             registries: BTreeMap::new(),
             volumes: BTreeMap::new(),
             containers: BTreeMap::new(),

@@ -5,6 +5,7 @@
 mod network;
 mod reference;
 mod table;
+mod update;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -119,6 +120,10 @@ pub enum Rule {
     Destination,
     /// Domain in which names are looked for.
     Domain,
+    /// Where a probe asks by HTTP.
+    ProbeUrl,
+    /// Address and port that a probe connects to.
+    ProbeAddress,
 }
 
 /// Whether a key must be present.
@@ -212,7 +217,7 @@ pub fn is_harmless(name: &str) -> bool {
 }
 
 /// Features that a document may name in `requires`.
-pub const FEATURES: [&str; 11] = [
+pub const FEATURES: [&str; 12] = [
     "containers",
     "files",
     "install",
@@ -223,6 +228,7 @@ pub const FEATURES: [&str; 11] = [
     "ssh",
     "time",
     "trust",
+    "updates",
     "volumes",
 ];
 

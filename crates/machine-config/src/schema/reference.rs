@@ -138,6 +138,8 @@ fn rule_words(rule: Rule) -> String {
         Rule::Address => "IP address".to_owned(),
         Rule::Destination => "`default` or `NETWORK/BITS`".to_owned(),
         Rule::Domain => "domain".to_owned(),
+        Rule::ProbeUrl => "`http://ADDRESS[:PORT][/PATH]`".to_owned(),
+        Rule::ProbeAddress => "`ADDRESS:PORT`".to_owned(),
         Rule::FilePath => format!(
             "path below {}",
             crate::value::TREES.map(|tree| format!("`{tree}`")).join(", ")
@@ -185,7 +187,7 @@ The rules, without exception:
 | key | value | without it | |
 | --- | --- | --- | --- |
 | `schema` | `1` | **error** | Version of this format. |
-| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `files`, `network`, `power`, `registries`, `secrets`, `ssh`, `time`, `trust`, `volumes`. |
+| `requires` | list of features | – | Features the document cannot do without; a release that lacks one refuses the document. Known are `containers`, `files`, `network`, `power`, `registries`, `secrets`, `ssh`, `time`, `trust`, `updates`, `volumes`. |
 "#;
 
 const VALUES: &str = r#"

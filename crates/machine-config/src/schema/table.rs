@@ -1,6 +1,6 @@
 //! The rows.
 
-use super::{Apply, Key, Kind, Presence, Rule, network};
+use super::{Apply, Key, Kind, Presence, Rule, network, update};
 use Apply::{Live, Reboot, Restart};
 use Kind::{Flag, Integer, Map, Processors, SecretText, Table, Tables, Text, TextOrSecret, Texts, Word, Words};
 use Presence::{Default, Optional, Required};
@@ -28,13 +28,16 @@ const NAMESPACE: Kind = Word(&["private", "host"]);
 
 /// Every key, in the order of the reference page: a table before what stands in it.
 pub const KEYS: &[Key] = &{
-    let mut all = [REST[0]; REST.len() + network::KEYS.len()];
-    all.split_at_mut(REST.len()).0.copy_from_slice(REST);
-    all.split_at_mut(REST.len()).1.copy_from_slice(network::KEYS);
+    let mut all = [REST[0]; REST.len() + network::KEYS.len() + update::KEYS.len()];
+    let (rest, others) = all.split_at_mut(REST.len());
+    let (networks, updates) = others.split_at_mut(network::KEYS.len());
+    rest.copy_from_slice(REST);
+    networks.copy_from_slice(network::KEYS);
+    updates.copy_from_slice(update::KEYS);
     all
 };
 
-/// Every key but those of the network.
+/// Every key but those of the network and of updates.
 const REST: &[Key] = &[
     row("schema", Integer(1, 1), Required, Live, "Version of this format."),
     row(

@@ -45,6 +45,7 @@ impl Story {
             target: "boot-complete".into(),
             within: Duration::from_secs(300),
             otherwise: Otherwise::Stay,
+            commit: None,
         };
         Self::with_policy(units, policy)
     }

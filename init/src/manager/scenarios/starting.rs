@@ -70,6 +70,7 @@ fn a_boot_on_trial_that_does_not_come_up_is_left_in_bounded_time() {
         target: "boot-complete".into(),
         within: Duration::from_secs(300),
         otherwise: Otherwise::Reboot,
+        commit: None,
     };
     let units = vec![
         unit("slow", "", "ready = \"notify\"\nstart-timeout = \"1h\""),
@@ -85,6 +86,27 @@ fn a_boot_on_trial_that_does_not_come_up_is_left_in_bounded_time() {
         kind: PowerKind::Reboot
     }));
     assert_eq!(story.manager.next_deadline(), None);
+}
+
+#[test]
+fn a_boot_on_trial_that_cannot_be_committed_is_left() {
+    for commit in [None, Some("commit".to_owned())] {
+        let policy = BootPolicy {
+            target: "boot-complete".into(),
+            within: Duration::from_secs(300),
+            otherwise: Otherwise::Reboot,
+            commit: commit.clone(),
+        };
+        let units = vec![
+            unit("boot-complete", "", ""),
+            unit("commit", "requires = [\"boot-complete\"]", "restart = \"never\""),
+        ];
+        let mut story = Story::with_policy(units, policy);
+        story.boot();
+        assert!(story.is_up("boot-complete"));
+        story.exits("commit", Exit::Code(1));
+        assert_eq!(story.manager.is_shutting_down(), commit.is_some());
+    }
 }
 
 #[test]
