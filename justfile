@@ -15,7 +15,7 @@ default:
 boot *args: image
     @'{{os-build}}' boot --disk '{{disk}}' "$@"
 
-# Run every suite in short form, or one in full: unit, boot, config, containers, operated, reproducible
+# Run every suite in short form, or one in full: unit, boot, config, containers, operated, updates, reproducible
 test *suite: image
     @KEELSON_DISK='{{disk}}' '{{programs}}/suites' "$@"
 

@@ -32,6 +32,17 @@ pub fn build(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
     build_with(lab, flavour, Format::Raw, false)
 }
 
+/// Builds an image of another version into the lab: the same programs, another release.
+///
+/// # Errors
+/// The build's.
+pub fn build_version(lab: &Lab, version: &str) -> Result<DiskFile> {
+    let mut request = request(lab, Flavour::Cloud, Format::Raw, false)?;
+    request.version = version.to_owned();
+    request.out = lab.directory().join(format!("version-{version}.img"));
+    make(request)
+}
+
 /// Builds the installation medium of a flavour into the lab.
 ///
 /// # Errors
@@ -45,10 +56,21 @@ pub fn medium(lab: &Lab, flavour: Flavour) -> Result<DiskFile> {
 /// # Errors
 /// The build's.
 pub fn build_with(lab: &Lab, flavour: Flavour, format: Format, installer: bool) -> Result<DiskFile> {
+    make(request(lab, flavour, format, installer)?)
+}
+
+fn make(request: image::Request) -> Result<DiskFile> {
+    let kind = if request.installer { "medium" } else { "image" };
+    image::build(&Cache::of_user()?, &request, Progress::silent())
+        .with_context(|| format!("build the {kind} of flavour {}", request.flavour))?;
+    Ok(DiskFile::at(request.out))
+}
+
+fn request(lab: &Lab, flavour: Flavour, format: Format, installer: bool) -> Result<image::Request> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").context("cargo names the package's folder")?;
     let source = Path::new(&package).parent().context("the workspace")?;
     let kind = if installer { "medium" } else { "image" };
-    let request = image::Request {
+    Ok(image::Request {
         out: lab.directory().join(format!("{flavour}-{kind}.{}", format.name())),
         flavour,
         format,
@@ -59,8 +81,5 @@ pub fn build_with(lab: &Lab, flavour: Flavour, format: Format, installer: bool) 
         time: None,
         allow_missing: false,
         refresh: false,
-    };
-    image::build(&Cache::of_user()?, &request, Progress::silent())
-        .with_context(|| format!("build the {kind} of flavour {flavour}"))?;
-    Ok(DiskFile::at(request.out))
+    })
 }

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod secure;
 pub mod segment;
 pub mod ssh;
+pub mod staged;
 pub mod state;
 pub mod wire;
 pub mod write_log;

@@ -5,6 +5,7 @@
 //! A cut between record and names leaves a good slot with a counted name; the next boot's call finishes it. So it is
 //! safe to run at every boot, and it repairs what an earlier cut, or firmware that lost a name, left behind.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -68,8 +69,14 @@ fn leave(facts: &BootFacts, machine: &Machine, why: &str) -> Result<String> {
         Plan::Keep => bail!("slot {slot} was given up and booted all the same: the loader found nothing better"),
         Plan::Missing | Plan::Ambiguous { .. } => bail!("slot {slot} was given up, and its boot entry cannot be told"),
     }
+    // Before PID 1 is asked: after that nobody listens.
+    writeln!(
+        std::io::stdout(),
+        "keelson: given up slot={slot} version={version}: {why}"
+    )
+    .context("print")?;
     machine.reboot(format!("version {version} did not prove itself: {why}"))?;
-    Ok(format!("keelson: given up slot={slot} version={version}: {why}\n"))
+    Ok(String::new())
 }
 
 fn give_up(store: &RecordStore, slot: Slot) -> Result<SlotState> {

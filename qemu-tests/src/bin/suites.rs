@@ -18,7 +18,7 @@ struct Suite {
 
 /// What `./just test NAME` knows. Package selection is always the whole workspace: a part of it would unify
 /// dependency features differently and compile them again.
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     Suite {
         name: "unit",
         targets: &["--lib", "--bins", "--tests"],
@@ -42,6 +42,11 @@ const SUITES: [Suite; 6] = [
     Suite {
         name: "operated",
         targets: &["--test", "operated"],
+        qemu: Some("full"),
+    },
+    Suite {
+        name: "updates",
+        targets: &["--test", "updates"],
         qemu: Some("full"),
     },
     Suite {

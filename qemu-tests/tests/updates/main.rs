@@ -1,0 +1,19 @@
+//! The updates suite: a release that was written into the other slot is kept or left.
+
+mod health;
+
+use std::process::ExitCode;
+
+use keelson_qemu_tests::{Case, case};
+
+static CASES: &[Case] = &[
+    Case::short("an_update_is_kept_once_it_was_well_for_a_while", health::kept),
+    Case::full(
+        "an_update_that_is_not_well_goes_back_with_its_configuration",
+        health::goes_back,
+    ),
+];
+
+fn main() -> ExitCode {
+    case::run(CASES)
+}
