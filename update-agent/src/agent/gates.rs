@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use keelson_image_layout::Reason;
+use keelson_payload::Version;
 use serde::Serialize;
 
 use super::event::Offer;
-use super::version::is_newer;
 
 /// What the machine's document says about updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,13 @@ pub enum Why {
         /// In words.
         what: String,
     },
+}
+
+/// Whether `this` comes after `that`, as the boot loader orders entries. What is no version is not newer than anything.
+#[must_use]
+pub fn is_newer(this: &str, that: &str) -> bool {
+    let parse = |text: &str| text.parse::<Version>().ok();
+    parse(this).zip(parse(that)).is_some_and(|(this, that)| this > that)
 }
 
 /// Why a release is not written yet.

@@ -15,7 +15,6 @@
 pub mod action;
 pub mod event;
 pub mod gates;
-pub mod version;
 
 use std::time::Duration;
 
@@ -323,7 +322,7 @@ impl Agent {
 
     /// What the repository offers, if anything.
     fn consider(&mut self, offer: Option<Offer>) -> Vec<Action> {
-        let newer = offer.filter(|offer| version::is_newer(&offer.version, &self.found.version));
+        let newer = offer.filter(|offer| gates::is_newer(&offer.version, &self.found.version));
         let Some(offer) = newer else {
             self.state = State::Idle;
             self.asked = false;
