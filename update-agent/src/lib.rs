@@ -7,6 +7,7 @@ mod confirm;
 pub mod health;
 mod mark_good;
 mod status;
+pub mod transfer;
 
 use anyhow::{Result, bail};
 

@@ -32,7 +32,7 @@ pub use digest::Digest;
 pub use index::{Index, IndexError};
 pub use manifest::{Manifest, ManifestError, Part, PartName, Patch, PayloadFile, Source, Store};
 pub use rollout::{Rollout, RolloutError};
-pub use segment::{ApplyError, Method, Segment, Window};
+pub use segment::{ApplyError, Cause, Method, Segment, Window};
 pub use version::{Version, VersionError};
 
 /// Bytes of a segment; the last one of a part may be shorter.
