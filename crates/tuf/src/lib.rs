@@ -3,7 +3,8 @@
 //!
 //! `metadata` holds the types, `signing` makes files of them. `trusted` decides what may be believed, `client` brings
 //! it about: `Client::refresh` for a view of the repository, `Client::find` for a target in it, `Client::download` for
-//! its bytes. Who fetches and who stores is the caller's choice: `Fetch`, `Store`.
+//! its bytes. Who fetches and who stores is the caller's choice: `Fetch` (`Folder` for a volume),
+//! `Store`.
 
 pub mod fuzz;
 pub mod json;
@@ -14,6 +15,7 @@ mod client;
 mod clock;
 mod error;
 mod fetch;
+mod folder;
 mod hashes;
 mod key;
 mod limits;
@@ -28,6 +30,7 @@ pub use client::Client;
 pub use clock::Clock;
 pub use error::{Error, FetchError, Problem, Refused, StoreError};
 pub use fetch::{Body, Fetch};
+pub use folder::Folder;
 pub use hashes::{Check, Hashes, HashesError, Mismatch};
 pub use key::{Key, KeyId, KeyValue};
 pub use limits::Limits;

@@ -4,6 +4,7 @@
 
 mod clock;
 mod delegations;
+mod folder;
 mod interruptions;
 mod repository;
 mod rollback;
