@@ -148,6 +148,15 @@ impl Client {
         run(self.ssh_command(user, key).args(words))
     }
 
+    /// The same, with a file as standard input.
+    ///
+    /// # Errors
+    /// ssh or the file is not there.
+    pub fn ssh_with_input(&self, user: &str, key: &str, words: &[&str], input: &Path) -> Result<Answer> {
+        let file = fs::File::open(input).with_context(|| input.display().to_string())?;
+        run(self.ssh_command(user, key).args(words).stdin(file))
+    }
+
     /// The same, to be started by the caller.
     #[must_use]
     pub fn ssh_command(&self, user: &str, key: &str) -> Command {

@@ -1,4 +1,4 @@
-//! Installing from a medium onto an empty disk, with a person at the console.
+//! Installing onto an empty disk: from a medium with a person at the console, and from a running machine over SSH.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,10 +9,12 @@ use keelson_os_build::flavour::Flavour;
 use keelson_os_build::qemu::Disk;
 use keelson_os_build::qemu::arguments::{Bus, Card};
 use keelson_qemu_tests::guest::BOOT_PATIENCE;
+use keelson_qemu_tests::registry::seed;
+use keelson_qemu_tests::ssh::{Client, Keys};
 use keelson_qemu_tests::state::Identities;
 use keelson_qemu_tests::{DiskFile, Environment, Lab, flavour};
 
-use crate::metal::comes_up;
+use crate::metal::{comes_up, reachable};
 
 const TARGET: &str = "TARGET-1";
 const BYTES: u64 = 6 << 30;
@@ -25,6 +27,58 @@ pub fn from_a_stick(environment: &Environment) -> Result<()> {
 
 pub fn from_a_disc(environment: &Environment) -> Result<()> {
     Lab::run(environment, "install-disc", |lab| from_medium(lab, Bus::Cdrom))
+}
+
+/// A running machine puts its release onto a second disk, with a document for the new machine, as an operator asks for
+/// over SSH.
+pub fn over_ssh(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "install-ssh", |lab| {
+        let keys = Keys::make(lab.directory())?;
+        let target = empty_disk(lab, "target.img")?;
+        let document = |name: &str| -> Result<String> {
+            Ok(format!(
+                "schema = 1\n[system]\nhostname = {name:?}\n{}",
+                keys.section()?
+            ))
+        };
+        let given = lab.directory().join("new.toml");
+        std::fs::write(&given, document("second")?)?;
+        let wrong = lab.directory().join("wrong.toml");
+        std::fs::write(&wrong, "schema = 1\n[sytem]\n")?;
+        let seed = seed(lab.directory(), "seed", &document("first")?)?;
+        let (guest, client) = reachable(lab, "first", &lab.disk("system")?, &keys, |spec| {
+            spec.disks.push(Disk::read_only(&seed, "seed"));
+            spec.disks.push(Disk::new(target.path().to_owned(), TARGET));
+        })?;
+        refused(&client, &["--disk", TARGET], "give its word")?;
+        refused(&client, &["--disk", TARGET, "--erase", "yes"], "give its word")?;
+        let onto = ["install", "--disk", TARGET, "--erase", TARGET, "--config", "-"];
+        let answer = client.ssh_with_input("core", "core", &onto, &wrong)?;
+        ensure!(answer.code != 0 && answer.error.contains("sytem"), "{answer:?}");
+        let reader = client.ssh_with_input("reader", "reader", &onto, &given)?;
+        ensure!(reader.code != 0, "a reader installs: {reader:?}");
+        let empty = target.read(0, 1 << 20)?.iter().all(|byte| *byte == 0);
+        ensure!(empty, "a refusal wrote to the disk");
+        let answer = client.ssh_with_input("core", "core", &onto, &given)?;
+        ensure!(
+            answer.code == 0 && answer.output.contains("was read back"),
+            "{answer:?}"
+        );
+        guest.power_off()?;
+
+        let (guest, client) = reachable(lab, "second", &target, &keys, |_| ())?;
+        let status = client.ssh("core", "core", &["status"])?;
+        ensure!(status.output.contains("second, Keelson"), "{status:?}");
+        guest.power_off()?;
+        Ok(())
+    })
+}
+
+/// Asks for an installation that is not made, and why must be said.
+fn refused(client: &Client, words: &[&str], why: &str) -> Result<()> {
+    let answer = client.ssh("core", "core", &[&["install"], words].concat())?;
+    ensure!(answer.code != 0 && answer.error.contains(why), "{words:?}: {answer:?}");
+    Ok(())
 }
 
 fn from_medium(lab: &Lab, bus: Bus) -> Result<()> {

@@ -50,6 +50,7 @@ static CASES: &[Case] = &[
     Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
     Case::full("a_stick_installs_onto_an_empty_disk", install::from_a_stick),
     Case::full("a_disc_installs_onto_an_empty_disk", install::from_a_disc),
+    Case::full("an_operator_installs_onto_a_second_disk_over_ssh", install::over_ssh),
     Case::short("ssh_opens_to_the_right_key_only", ssh::the_right_key_only),
     Case::short("docker_clients_work_over_ssh", ssh::docker_clients),
     Case::full("ssh_host_keys_are_each_machines_own", ssh::host_keys),

@@ -3,11 +3,11 @@
 use anyhow::{Result, ensure};
 use keelson_os_build::flavour::Flavour;
 use keelson_os_build::qemu::arguments::{Bus, Card};
-use keelson_os_build::qemu::{Disk, Forward, Protocol};
+use keelson_os_build::qemu::{Disk, Forward, MachineSpec, Protocol};
 use keelson_qemu_tests::fetch::free_port;
 use keelson_qemu_tests::registry::seed;
 use keelson_qemu_tests::ssh::{Client, Keys};
-use keelson_qemu_tests::{DiskFile, Environment, Lab, flavour};
+use keelson_qemu_tests::{DiskFile, Environment, Guest, Lab, flavour};
 
 /// What QEMU's own network gives its one guest.
 const ADDRESS: &str = "10.0.2.15";
@@ -40,14 +40,31 @@ pub fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> 
     let name = format!("{bus:?}-{card:?}").to_lowercase();
     let keys = Keys::make(&lab.directory().join(&name))?;
     let seed = seed(lab.directory(), &name, &format!("schema = 1\n{}", keys.section()?))?;
-    let port = free_port()?;
-    let guest = lab.boot(&name, disk, |spec| {
+    let (guest, client) = reachable(lab, &name, disk, &keys, |spec| {
         spec.disks.iter_mut().for_each(|disk| disk.bus = bus);
         spec.disks.push(Disk {
             bus: Bus::Usb,
             ..Disk::read_only(&seed, "seed")
         });
         spec.card = card;
+    })?;
+    let status = client.ssh("core", "core", &["status"])?;
+    ensure!(status.output.contains(ADDRESS), "{name}: {status:?}");
+    guest.power_off()?;
+    Ok(())
+}
+
+/// Boots a machine whose document has the keys, until its slot is committed and it answers over SSH.
+pub fn reachable(
+    lab: &Lab,
+    name: &str,
+    disk: &DiskFile,
+    keys: &Keys,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<(Guest, Client)> {
+    let port = free_port()?;
+    let guest = lab.boot(name, disk, |spec| {
+        change(spec);
         spec.forwards = Some(vec![Forward {
             protocol: Protocol::Tcp,
             host: port,
@@ -56,9 +73,6 @@ pub fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> 
     })?;
     let up = guest.wait_up(0)?;
     guest.wait_for(up.end, "committed")?;
-    let (client, _) = Client::trusting(&keys, &guest, 0, port)?;
-    let status = client.ssh("core", "core", &["status"])?;
-    ensure!(status.output.contains(ADDRESS), "{name}: {status:?}");
-    guest.power_off()?;
-    Ok(())
+    let (client, _) = Client::trusting(keys, &guest, 0, port)?;
+    Ok((guest, client))
 }
