@@ -21,6 +21,7 @@ pub mod measure;
 pub mod medium;
 pub mod oci;
 pub mod progress;
+pub mod publish;
 pub mod qemu;
 pub mod release;
 pub mod root;
