@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use keelson_erofs::Tree;
 use keelson_image_layout::Release;
+use keelson_tuf::Unverified;
+use keelson_tuf::metadata::Root;
 use serde::Serialize;
 
 use crate::cache::Cache;
@@ -47,6 +49,8 @@ pub struct Request {
     pub version: String,
     /// Seconds since 1970 of the release; `None`: when the kernel package was made.
     pub time: Option<u64>,
+    /// Root of the update metadata that the image trusts; without one it does not update itself.
+    pub update_root: Option<PathBuf>,
     /// Leave out programs that are not built yet.
     pub allow_missing: bool,
     /// Ask the archive for newer packages even if the last answer is young.
@@ -183,6 +187,7 @@ fn build_root(
 ) -> Result<(Tree, Vec<&'static str>)> {
     let list = serde_json::to_vec_pretty(packages.list())?;
     let copyrights = copyrights(packages)?;
+    let update_root = request.update_root.as_deref().map(trusted_root).transpose()?;
     let ingredients = root::Ingredients {
         programs: &request.programs,
         source: &request.source,
@@ -196,9 +201,19 @@ fn build_root(
         copyrights: &copyrights,
         packages: &list,
         state_template: state,
+        update_root: update_root.as_deref(),
         time: naming.time,
     };
     Ok(root::build(&ingredients)?)
+}
+
+/// A root of update metadata, as it is, that its own keys signed.
+fn trusted_root(path: &Path) -> Result<Vec<u8>> {
+    let root = Unverified::<Root>::parse(read(path)?).with_context(|| format!("update root {}", path.display()))?;
+    let root = root
+        .verify_first()
+        .with_context(|| format!("update root {}", path.display()))?;
+    Ok(root.bytes().to_vec())
 }
 
 fn copyrights(packages: &Packages) -> Result<Vec<(String, PathBuf)>> {

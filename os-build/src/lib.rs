@@ -27,6 +27,7 @@ pub mod release;
 pub mod root;
 pub mod sbom;
 pub mod secure_boot;
+pub mod serve;
 pub mod tool;
 pub mod uki;
 

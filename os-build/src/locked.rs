@@ -8,13 +8,19 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use keelson_os_build::cache::Cache;
 use keelson_os_build::progress::Progress;
-use keelson_os_build::secure_boot::{Key, Keys, disk, keys, ovmf, variables::Variable};
+use keelson_os_build::secure_boot::{Key, Keys, disk, keys, ovmf};
 use keelson_os_build::{firmware, inspect, measure};
 
+use crate::update::{self, KeyCommand};
+
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct KeysArguments {
+    #[command(subcommand)]
+    command: Option<KeyCommand>,
     /// Folder to make; it must be empty or missing
-    folder: PathBuf,
+    #[arg(required = true)]
+    folder: Option<PathBuf>,
     /// Whose keys they are, for the certificates' names
     #[arg(long, default_value = "Keelson owner")]
     owner: String,
@@ -43,6 +49,9 @@ pub struct SignArguments {
     /// Folder with the keys
     #[arg(long)]
     keys: PathBuf,
+    /// Name of the signing key in it: another than the first one once every firmware accepts it
+    #[arg(long, default_value = "db", value_name = "NAME")]
+    key: String,
     /// Where the signed one goes
     #[arg(long)]
     out: PathBuf,
@@ -74,16 +83,21 @@ pub enum When {
     Force,
 }
 
-pub fn keys(arguments: &KeysArguments) -> Result<()> {
+/// What was done and what is left to do.
+pub fn keys(arguments: KeysArguments) -> Result<String> {
+    if let Some(command) = arguments.command {
+        return update::keys(command);
+    }
+    let folder = arguments.folder.unwrap_or_default();
     let trusted = arguments.trusted.iter().map(|path| keys::read_certificate(path));
     let trusted = trusted.collect::<Result<Vec<_>, _>>()?;
     let step = Progress::to_stderr().step("keys");
-    Keys::generate(&arguments.owner)?.store(&arguments.folder, &trusted, now())?;
+    Keys::generate(&arguments.owner)?.store(&folder, &trusted, now())?;
     step.done(&format!(
         "PK, KEK and db in {}; keep them secret and safe",
-        arguments.folder.display()
+        folder.display()
     ));
-    Ok(())
+    update::create(&folder)
 }
 
 pub fn enrol(arguments: &EnrolArguments) -> Result<()> {
@@ -97,7 +111,7 @@ pub fn enrol(arguments: &EnrolArguments) -> Result<()> {
 }
 
 pub fn sign(arguments: &SignArguments) -> Result<()> {
-    let key = Key::load(&arguments.keys, Variable::Database.name())?;
+    let key = Key::load(&arguments.keys, &arguments.key)?;
     let enrol = arguments.enrol.map(|when| {
         let when = match when {
             When::IfSafe => disk::Enrol::IfSafe,
@@ -160,7 +174,7 @@ impl fmt::Display for Prediction {
     }
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs())

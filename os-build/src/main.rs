@@ -1,6 +1,7 @@
 //! The command `os-build`: reads its arguments and hands over to the library.
 
 mod locked;
+mod update;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ enum Command {
     Install(InstallArguments),
     /// Fetch the UEFI firmware for virtual machines and print where it is
     Firmware,
-    /// Make the keys of Secure Boot
+    /// Make the keys of Secure Boot and of updates, and change who signs releases
     Keys(locked::KeysArguments),
     /// Make the variable store of a virtual machine that starts only what the keys signed
     Enrol(locked::EnrolArguments),
@@ -52,6 +53,12 @@ enum Command {
     Sign(locked::SignArguments),
     /// Predict what a TPM measures of a boot entry and the boot that follows (register 11)
     Measure(locked::MeasureArguments),
+    /// Add a release to a repository that machines update themselves from
+    Release(update::ReleaseArguments),
+    /// Change what a channel offers, halt it, and sign again what expires within a day
+    Rollout(update::RolloutArguments),
+    /// Serve a folder on this host, with faults on demand
+    Serve(update::ServeArguments),
     /// Boot an image in QEMU, run a container on it and fetch its page
     Boot(BootArguments),
 }
@@ -82,6 +89,9 @@ struct ImageArguments {
     /// Time of the release in seconds since 1970 [default: SOURCE_DATE_EPOCH, else when the kernel was packaged]
     #[arg(long)]
     time: Option<u64>,
+    /// Root of the update metadata that the image shall trust (`os-build keys begin` makes it)
+    #[arg(long, value_name = "FILE")]
+    update_root: Option<PathBuf>,
     /// Leave out programs that are not built
     #[arg(long)]
     allow_missing: bool,
@@ -147,7 +157,10 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Image(arguments) => build_image(arguments),
         Command::Boot(arguments) => boot_machine(arguments),
-        Command::Keys(arguments) => locked::keys(&arguments),
+        Command::Keys(arguments) => print(&locked::keys(arguments)?),
+        Command::Release(arguments) => print(&update::release(arguments)?),
+        Command::Rollout(arguments) => update::rollout(arguments),
+        Command::Serve(arguments) => update::serve(arguments),
         Command::Enrol(arguments) => locked::enrol(&arguments),
         Command::Sign(arguments) => locked::sign(&arguments),
         Command::Measure(arguments) => print(&locked::measure(&arguments)?),
@@ -198,6 +211,7 @@ fn build_image(arguments: ImageArguments) -> Result<()> {
         source: arguments.source,
         version: arguments.version,
         time: arguments.time.or_else(time_of_environment),
+        update_root: arguments.update_root,
         allow_missing: arguments.allow_missing,
         refresh: arguments.refresh,
     };

@@ -1,4 +1,5 @@
-//! Programs of Debian packages that a developer's machine runs without installing them: Docker's client for the tests.
+//! Programs and libraries of Debian packages that a developer's machine uses without installing them: Docker's client for
+//! the tests.
 
 use std::path::PathBuf;
 
@@ -38,6 +39,21 @@ pub fn program(cache: &Cache, package: &'static str, path: &str) -> Result<PathB
 pub fn program_of(cache: &Cache, suite: &str, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {
     let (record, wanted) = (format!("{package}-{suite}"), format!("{package}/{suite}"));
     find(cache, &record, &wanted, package, path)
+}
+
+/// Folders that several packages of a suite are unpacked in, in the order of their names here.
+///
+/// # Errors
+/// See [`PackageError`].
+pub fn folders(cache: &Cache, suite: &str, packages: &[&str]) -> Result<Vec<PathBuf>, PackageError> {
+    let wanted: Vec<String> = packages.iter().map(|package| format!("{package}/{suite}")).collect();
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let record = format!("{}-{suite}", packages.join("-"));
+    let found = Packages::resolve(cache, &record, Wanted::Exactly(&wanted), false, &|_| ())?;
+    packages
+        .iter()
+        .map(|package| found.unpacked(found.find(package)?))
+        .collect()
 }
 
 fn find(cache: &Cache, record: &str, wanted: &str, package: &'static str, path: &str) -> Result<PathBuf, ToolError> {

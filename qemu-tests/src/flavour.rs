@@ -79,6 +79,7 @@ fn request(lab: &Lab, flavour: Flavour, format: Format, installer: bool) -> Resu
         source: source.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         time: None,
+        update_root: None,
         allow_missing: false,
         refresh: false,
     })

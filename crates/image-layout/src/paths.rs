@@ -16,6 +16,9 @@ pub const MEDIUM_UNITS: &str = "/usr/lib/keelson/medium-units";
 pub const ETC_BASE: &str = "/usr/share/keelson/etc";
 /// The pristine state file system, packed; what an installation starts a machine's state from.
 pub const STATE_TEMPLATE: &str = "/usr/share/keelson/state-template";
+/// Who may sign releases: the root of the update metadata that a fresh machine begins with. Missing in an image that does
+/// not update itself.
+pub const UPDATE_ROOT: &str = "/usr/share/keelson/update/root.json";
 /// Where the installing program answers.
 pub const INSTALL_SOCKET: &str = "/run/keelson/install.sock";
 /// Kernel modules, one directory per release.

@@ -22,7 +22,7 @@ mod digest;
 pub mod fuzz;
 pub mod index;
 pub mod manifest;
-mod rollout;
+pub mod rollout;
 mod segment;
 mod version;
 mod zstd;

@@ -205,11 +205,11 @@ impl Draft {
         self.envelope.signatures.iter().map(|signature| &signature.keyid)
     }
 
-    /// The file as it is published.
+    /// The file as it is published: without white space, since every machine fetches it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let file = json!({"signatures": self.envelope.signatures, "signed": self.envelope.signed});
-        let mut bytes = format!("{file:#}").into_bytes();
+        let mut bytes = file.to_string().into_bytes();
         bytes.push(b'\n');
         bytes
     }

@@ -104,3 +104,61 @@ fn read_esp(disk: &File) -> Result<(Vec<u8>, Vec<u8>)> {
     let entry = find("boot entry of slot A", &|path| path.starts_with(&stem))?;
     Ok((entry, find("boot loader", &|path| path == esp::LOADER)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use keelson_erofs::Tree;
+
+    use super::*;
+    use crate::disk::{assemble, state};
+    use crate::flavour::Flavour;
+    use crate::uki::tests::pe;
+
+    const BYTES: u64 = 3 << 30;
+
+    /// A disk whose boot entry says it is of version `entry`.
+    fn disk(folder: &Path, naming: &Naming, entry: &str) -> std::path::PathBuf {
+        let root = folder.join("root");
+        let options = keelson_erofs::Options {
+            build_time: naming.time,
+            ..keelson_erofs::Options::default()
+        };
+        let tree = Tree::default();
+        keelson_erofs::write_image(&tree, &mut File::create(&root).unwrap(), &options).unwrap();
+        let tree = hash_tree(&mut File::open(&root).unwrap(), naming.salt()).unwrap();
+        let parts = uki::Parts {
+            stub: &pe(b"stub"),
+            kernel: &pe(&[7; 9000]),
+            initrd: b"initrd",
+            os_release: &Naming::new(entry, naming.time, naming.flavour).unwrap().os_release(),
+            command_line: "quiet",
+            uname: "6.12",
+        };
+        let release = assemble::Release {
+            id: &naming.id(),
+            version: &naming.version,
+            time: naming.time,
+            root: &root,
+            tree: &tree,
+            entry: &uki::assemble(&parts).unwrap(),
+            loader: b"loader",
+            state: &state::template(BYTES, &naming.id(), naming.time).unwrap(),
+        };
+        let path = folder.join("disk");
+        assemble::write(&path, BYTES, &release).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_release_is_read_off_its_disk_and_must_be_one() {
+        let place = tempfile::tempdir().unwrap();
+        let naming = Naming::new("1.2.3", 0, Flavour::Cloud).unwrap();
+        let content = Content::read(&disk(place.path(), &naming, "1.2.3")).unwrap();
+        assert_eq!(content.naming, naming);
+        assert_eq!(content.root, std::fs::read(place.path().join("root")).unwrap());
+        assert_eq!(content.loader, b"loader");
+        assert_eq!(uki::section(&content.boot, ".initrd"), Some(&b"initrd"[..]));
+        let mixed = Content::read(&disk(place.path(), &naming, "1.2.4")).unwrap_err();
+        assert!(format!("{mixed:#}").contains("the slot-state record has"), "{mixed:#}");
+    }
+}

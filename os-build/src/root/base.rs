@@ -86,6 +86,9 @@ pub(super) fn os_files(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result
         paths::STATE_TEMPLATE,
         Node::file(0o644, ingredients.state_template.to_vec()),
     )?;
+    if let Some(root) = ingredients.update_root {
+        tree.insert_with_parents(paths::UPDATE_ROOT, Node::file(0o644, root.to_vec()))?;
+    }
     for (package, file) in ingredients.copyrights {
         tree.insert_with_parents(
             format!("usr/share/doc/{package}/copyright"),

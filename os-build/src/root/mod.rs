@@ -40,6 +40,8 @@ pub struct Ingredients<'a> {
     pub copyrights: &'a [(String, PathBuf)],
     /// The pristine state file system, packed.
     pub state_template: &'a [u8],
+    /// Root of the update metadata, if the image shall update itself.
+    pub update_root: Option<&'a [u8]>,
     /// JSON list of the Debian packages inside.
     pub packages: &'a [u8],
     /// Seconds since 1970 of every file.
@@ -231,6 +233,7 @@ mod tests {
                 copyrights: &[("e2fsck-static".into(), self.path("e2fsck/copyright"))],
                 packages: b"[]",
                 state_template: b"template",
+                update_root: Some(b"{}"),
                 time: 1_700_000_000,
             })
         }
@@ -255,6 +258,7 @@ mod tests {
         assert!(text(&tree, "usr/lib/modules/6.12/modules.dep").starts_with("kernel/fs/x.ko:"));
         assert_eq!(text(&tree, "usr/share/ca-certificates/ca-certificates.crt"), "A\nB\n");
         assert_eq!(text(&tree, "usr/sbin/modprobe"), "../bin/keelson-init");
+        assert_eq!(text(&tree, "usr/share/keelson/update/root.json"), "{}");
         assert!(text(&tree, "usr/share/keelson/etc/passwd").starts_with("root:x:0:0:"));
         for folder in ["dev", "etc", "proc", "run", "state", "sys", "tmp", "var"] {
             assert!(has(&tree, folder), "{folder}");

@@ -215,11 +215,6 @@ impl Keys {
         let key = self.of(variable);
         let der = key.certificate_der();
         let failed = |error: &dyn std::fmt::Display| KeyError::Make(error.to_string());
-        let private = key
-            .private
-            .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|error| failed(&error))?;
-        let pem = key.certificate.to_pem(LineEnding::LF).map_err(|error| failed(&error))?;
         let mut list = variables::signature_list(owner, &der);
         if variable == Variable::Database {
             trusted
@@ -229,12 +224,41 @@ impl Keys {
         let signer = self.of(variable.signed_by());
         let update = variables::update(variable, &list, signer, seconds).map_err(|error| failed(&error))?;
         let name = variable.name();
-        write_new(&folder.join(format!("{name}.key")), private.as_bytes(), 0o600)?;
-        write_new(&folder.join(format!("{name}.pem")), pem.as_bytes(), 0o644)?;
-        write_new(&folder.join(format!("{name}.cer")), &der, 0o644)?;
+        write_pair(folder, name, key)?;
         write_new(&folder.join(format!("{name}.esl")), &list, 0o644)?;
         write_new(&folder.join(format!("{name}.auth")), &update, 0o644)
     }
+}
+
+/// Makes a further signing key in a folder of keys, `db-N`, to take the place of `db`: `.key`, `.pem` and `.cer` as there, and in
+/// `.auth` a signed update that adds it to what firmware accepts. Its name.
+///
+/// # Errors
+/// The exchange key is not in the folder, or a file cannot be written.
+pub fn add_database(folder: &Path, owner: &str, seconds: u64) -> Result<String, KeyError> {
+    let failed = |error: &dyn std::fmt::Display| KeyError::Make(error.to_string());
+    let exchange = Key::load(folder, Variable::ExchangeKey.name())?;
+    let taken = |name: &String| folder.join(format!("{name}.key")).exists();
+    let name = (2..1000).map(|number| format!("db-{number}")).find(|name| !taken(name));
+    let name = name.ok_or_else(|| failed(&"a folder has at most 999 signing keys"))?;
+    let key = Key::generate(&format!("CN={owner} signing key {name}"))?;
+    let list = variables::signature_list(Uuid::new_v4(), &key.certificate_der());
+    let addition = variables::addition(Variable::Database, &list, &exchange, seconds);
+    let addition = addition.map_err(|error| failed(&error))?;
+    write_pair(folder, &name, &key)?;
+    write_new(&folder.join(format!("{name}.auth")), &addition, 0o644)?;
+    Ok(name)
+}
+
+/// A key and its certificate in both forms.
+fn write_pair(folder: &Path, name: &str, key: &Key) -> Result<(), KeyError> {
+    let failed = |error: &dyn std::fmt::Display| KeyError::Make(error.to_string());
+    let private = key.private.to_pkcs8_pem(LineEnding::LF);
+    let private = private.map_err(|error| failed(&error))?;
+    let pem = key.certificate.to_pem(LineEnding::LF).map_err(|error| failed(&error))?;
+    write_new(&folder.join(format!("{name}.key")), private.as_bytes(), 0o600)?;
+    write_new(&folder.join(format!("{name}.pem")), pem.as_bytes(), 0o644)?;
+    write_new(&folder.join(format!("{name}.cer")), &key.certificate_der(), 0o644)
 }
 
 /// A certificate in PEM or DER, as DER.
@@ -321,4 +345,33 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), KeyError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_further_signing_key_comes_with_an_update_that_adds_it() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("keys");
+        Keys::generate("Test")
+            .unwrap()
+            .store(&folder, &[], 1_700_000_000)
+            .unwrap();
+        let names = [(); 2].map(|()| add_database(&folder, "Test", 1_700_000_001).unwrap());
+        assert_eq!(names, ["db-2", "db-3"]);
+        let key = Key::load(&folder, "db-2").unwrap();
+        let update = fs::read(folder.join("db-2.auth")).unwrap();
+        assert!(update.ends_with(&key.certificate_der()));
+        // Signed over other attributes than an update that replaces: the same otherwise.
+        let list = &update[update.len() - 44 - key.certificate_der().len()..];
+        let exchange = Key::load(&folder, "KEK").unwrap();
+        let replacing = variables::update(Variable::Database, list, &exchange, 1_700_000_001).unwrap();
+        assert_eq!((replacing.len(), replacing == update), (update.len(), false));
+        assert_eq!(
+            variables::addition(Variable::Database, list, &exchange, 1_700_000_001).unwrap(),
+            update
+        );
+    }
 }

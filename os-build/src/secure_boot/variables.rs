@@ -15,6 +15,8 @@ const X509: Uuid = uuid!("a5c059a1-94e4-4aa7-87b5-ab155c2bf072");
 const PKCS7: Uuid = uuid!("4aafd29d-68df-49ee-8aa9-347d375665a7");
 /// Kept, seen before and after the boot loader, and changed only by whoever signs with a later time.
 pub const ATTRIBUTES: u32 = 0x01 | 0x02 | 0x04 | 0x20;
+/// What is written joins what is there.
+pub const APPEND: u32 = 0x40;
 const REVISION: u16 = 0x0200;
 const CERTIFICATE_OF_GUID: u16 = 0x0ef1;
 
@@ -82,10 +84,29 @@ pub fn signature_list(owner: Uuid, certificate: &[u8]) -> Vec<u8> {
 /// # Errors
 /// The signature cannot be encoded.
 pub fn update(variable: Variable, list: &[u8], signer: &Key, seconds: u64) -> Result<Vec<u8>, EncodeError> {
+    signed(variable, list, signer, seconds, ATTRIBUTES)
+}
+
+/// A signed update that adds `list` to a variable's content, for [`ATTRIBUTES`] and [`APPEND`]. Firmware takes it whatever
+/// its time.
+///
+/// # Errors
+/// The signature cannot be encoded.
+pub fn addition(variable: Variable, list: &[u8], signer: &Key, seconds: u64) -> Result<Vec<u8>, EncodeError> {
+    signed(variable, list, signer, seconds, ATTRIBUTES | APPEND)
+}
+
+fn signed(
+    variable: Variable,
+    list: &[u8],
+    signer: &Key,
+    seconds: u64,
+    attributes: u32,
+) -> Result<Vec<u8>, EncodeError> {
     let time = efi_time(seconds);
     let mut message: Vec<u8> = utf16(variable.name()).collect();
     message.extend(variable.vendor().to_bytes_le());
-    message.extend(ATTRIBUTES.to_le_bytes());
+    message.extend(attributes.to_le_bytes());
     message.extend(time);
     message.extend(list);
     let signature = signed_data::sign_detached(signer, &message)?;
