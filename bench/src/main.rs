@@ -38,12 +38,22 @@ struct Settings {
     /// Draw the table as SVG
     #[arg(long)]
     picture: Option<PathBuf>,
+    /// Measure one system alone, to see what a change does: keelson, podman or docker
+    #[arg(long, value_parser = ["keelson", "podman", "docker"])]
+    only: Option<String>,
     /// Measurements of each kind
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// Processors of the machines
     #[arg(long, default_value_t = 2)]
     processors: u8,
+}
+
+impl Settings {
+    /// Whether a system takes part.
+    fn races(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == name)
+    }
 }
 
 fn main() -> ExitCode {

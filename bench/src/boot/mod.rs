@@ -71,8 +71,14 @@ pub fn race(settings: &Settings) -> Result<()> {
 fn prepare(lab: &Lab, settings: &Settings) -> Result<Vec<System>> {
     let cache = Cache::of_user()?;
     let image = probe()?;
-    let mut systems = vec![System::keelson(lab, settings)?];
+    let mut systems = Vec::new();
+    if settings.races("keelson") {
+        systems.push(System::keelson(lab, settings)?);
+    }
     for peer in [Peer::Podman, Peer::Docker] {
+        if !settings.races(peer.name()) {
+            continue;
+        }
         let disk = peer::disk(&cache, peer, &image).with_context(|| peer.title())?;
         systems.push(System::peer(lab, peer, &disk, settings)?);
     }

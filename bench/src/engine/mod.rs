@@ -44,9 +44,11 @@ pub fn race(settings: &Settings) -> Result<()> {
     drop(large);
     drop(images);
     let stage = Stage::new(&tree, work.path())?;
-    let mut measured: Vec<BTreeMap<String, Vec<f64>>> = vec![BTreeMap::new(); ENGINES.len()];
+    let engines = ENGINES.iter().filter(|(engine, _)| settings.races(engine));
+    let engines: Vec<_> = engines.collect();
+    let mut measured: Vec<BTreeMap<String, Vec<f64>>> = vec![BTreeMap::new(); engines.len()];
     for turn in 1..=settings.runs {
-        for ((engine, title), figures) in ENGINES.iter().zip(&mut measured) {
+        for ((engine, title), figures) in engines.iter().zip(&mut measured) {
             let answer = network::with_own_network(|| {
                 let images = Images::start(work.path())?;
                 stage.run(engine, images.port())
@@ -64,7 +66,7 @@ pub fn race(settings: &Settings) -> Result<()> {
             "{} runs on one kernel, time booked on the engine's control group; large image {megabytes:.0} MB",
             settings.runs
         ),
-        ENGINES.map(|(_, title)| title.to_owned()).to_vec(),
+        engines.iter().map(|(_, title)| (*title).to_owned()).collect(),
     );
     for (key, name, unit) in MEASURES {
         let columns = measured
