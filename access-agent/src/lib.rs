@@ -11,6 +11,7 @@ pub mod machine;
 pub mod power;
 pub mod services;
 pub mod status;
+pub mod update;
 pub mod why;
 mod words;
 
@@ -47,6 +48,7 @@ pub fn answer(machine: &Machine, command: &Command) -> anyhow::Result<u8> {
             against,
             json,
         }) => config::plan(file, *format, against.as_deref(), *json),
+        Command::Update(wanted) => update::update(machine, wanted),
         Command::Install(wanted) => install::install(machine, wanted),
         Command::PowerOff(wanted) => power::power(machine, How::PowerOff, wanted),
         Command::Reboot(wanted) => power::power(machine, How::Reboot, wanted),

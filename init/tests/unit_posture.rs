@@ -87,6 +87,14 @@ const TABLE: &[Row] = &[
         true,
     ),
     ("power", "root", Some(&[]), Seccomp::Service, false, true),
+    (
+        "rollback",
+        "root",
+        Some(&["CAP_SYS_ADMIN"]),
+        Seccomp::Mounts,
+        false,
+        true,
+    ),
     ("runtimed", "root", None, Seccomp::None, true, false),
 ];
 

@@ -5,6 +5,7 @@ mod boot;
 mod commit_task;
 mod confirm;
 pub mod health;
+mod leave;
 mod mark_good;
 mod status;
 pub mod transfer;
@@ -19,8 +20,9 @@ pub fn run(arguments: &[String]) -> Result<String> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["mark-good"] => mark_good::run(&boot::read()?, &health::Machine::default()),
+        ["rollback"] => leave::roll_back(&boot::read()?, &health::Machine::default()).map(|()| String::new()),
         ["status"] => Ok(status::text(&status::read(&boot::read()?)?)),
         ["status", "--json"] => status::json(&status::read(&boot::read()?)?),
-        _ => bail!("usage: keelson-update mark-good | status [--json]"),
+        _ => bail!("usage: keelson-update mark-good | rollback | status [--json]"),
     }
 }

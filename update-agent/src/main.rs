@@ -1,6 +1,7 @@
-//! `keelson-update`: what is known of the two slots, and committing the running one.
+//! `keelson-update`: what is known of the two slots, committing the running one, and going back to the other.
 //!
-//! Verbs: `mark-good`, run once by PID 1 when `boot-complete` is reached; `status`, for people and programs.
+//! Verbs: `mark-good`, run once by PID 1 when `boot-complete` is reached; `rollback`, run by PID 1 on an operator's
+//! wish; `status`, for people and programs.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -5,18 +5,18 @@
 //! A cut between record and names leaves a good slot with a counted name; the next boot's call finishes it. So it is
 //! safe to run at every boot, and it repairs what an earlier cut, or firmware that lost a name, left behind.
 
-use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use keelson_image_layout::boot_entry::FRESH_TRIES;
-use keelson_image_layout::slot_state::{decide, update};
-use keelson_image_layout::{BootFacts, Reason, Slot, SlotFacts, SlotState, State, StateMount, paths};
+use keelson_image_layout::slot_state::decide;
+use keelson_image_layout::{BootFacts, Reason, Slot, SlotState, StateMount, paths};
 use keelson_slot_store::{Esp, Plan, RecordStore};
 
 use crate::commit_task::{Task, decide_task};
 use crate::confirm::confirm;
 use crate::health::{Machine, assess};
+use crate::leave::leave;
 
 /// Marks the running slot good, once it has proven itself, and leads both entries to the names they should have; or goes
 /// back to the other slot. The line that says so.
@@ -34,7 +34,8 @@ pub fn run(facts: &BootFacts, machine: &Machine) -> Result<String> {
         Task::Leave => Some("it was given up before".to_owned()),
     };
     if let Some(why) = why {
-        return leave(facts, machine, &why);
+        let why = format!("version {} did not prove itself: {why}", facts.release.version);
+        return leave(facts, machine, Reason::Health, &why).map(|()| String::new());
     }
     let state = commit(&open(facts)?, facts)?;
     let esp = Esp::open(Path::new(&facts.disk.esp)).context("open the boot entries")?;
@@ -48,49 +49,6 @@ pub fn run(facts: &BootFacts, machine: &Machine) -> Result<String> {
 
 fn open(facts: &BootFacts) -> Result<RecordStore> {
     RecordStore::open(Path::new(&facts.disk.slot_state)).context("open the slot-state record")
-}
-
-/// Gives the running slot up for its health and reboots into the other one: the record first, then the entry, and the
-/// reboot only once the loader would take the other entry. Else it would come back here for ever.
-fn leave(facts: &BootFacts, machine: &Machine, why: &str) -> Result<String> {
-    let (slot, version) = (facts.slot, &facts.release.version);
-    let state = give_up(&open(facts)?, slot)?;
-    let esp = Esp::open(Path::new(&facts.disk.esp)).context("open the boot entries")?;
-    let plan = esp
-        .align(slot, state.slot(slot))
-        .context("put the running slot's boot entry behind the other")?;
-    let bad_from_the_start = |slots: &[SlotFacts; 2]| {
-        let facts = slots.get(slot.index());
-        facts.is_some_and(|facts| facts.state == State::Bad)
-    };
-    match plan {
-        Plan::Rename { .. } => tell(slot, &plan),
-        Plan::Keep if !facts.slots.as_ref().is_some_and(bad_from_the_start) => {}
-        Plan::Keep => bail!("slot {slot} was given up and booted all the same: the loader found nothing better"),
-        Plan::Missing | Plan::Ambiguous { .. } => bail!("slot {slot} was given up, and its boot entry cannot be told"),
-    }
-    // Before PID 1 is asked: after that nobody listens.
-    writeln!(
-        std::io::stdout(),
-        "keelson: given up slot={slot} version={version}: {why}"
-    )
-    .context("print")?;
-    machine.reboot(format!("version {version} did not prove itself: {why}"))?;
-    Ok(String::new())
-}
-
-fn give_up(store: &RecordStore, slot: Slot) -> Result<SlotState> {
-    let mut refused = None;
-    let state = store
-        .change(|state| {
-            let next = update::give_up(state, slot, Reason::Health);
-            next.unwrap_or_else(|refusal| {
-                refused = Some(refusal);
-                None
-            })
-        })
-        .context("write the slot-state record")?;
-    refused.map_or(Ok(state), |refusal| Err(refusal.into()))
 }
 
 /// The record must speak of the release that runs: one that was exchanged meanwhile has proven nothing.

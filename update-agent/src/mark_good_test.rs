@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use keelson_image_layout::slot_state::boot::{Attempt, Boot, Choice, decide_boot, unknown};
 use keelson_image_layout::verity::VerityParams;
-use keelson_image_layout::{Release, RootHash, facts};
+use keelson_image_layout::{Release, RootHash, SlotFacts, State, facts};
 use keelson_slot_store::record::RecordError;
 
 use super::*;
 use crate::health;
+use crate::leave::roll_back;
 
 struct TestMachine {
     directory: tempfile::TempDir,
@@ -219,4 +220,20 @@ fn a_fresh_machine_is_committed_without_asking_anybody() {
     let said = run(&machine.facts, &silent(&machine)).unwrap();
     assert_eq!(said, "keelson: committed slot=a version=1\n");
     assert_eq!(machine.esp().names().unwrap(), ["ka.efi", "kb+3-0.efi"]);
+}
+
+#[test]
+fn an_operator_goes_back_to_a_good_slot_and_to_no_other() {
+    let machine = on_trial();
+    let error = format!("{:#}", roll_back(&machine.facts, &silent(&machine)).unwrap_err());
+    assert!(error.starts_with("ask PID 1 for a reboot"), "{error}");
+    let state = machine.store().change(|_| None).unwrap();
+    assert_eq!(state.slot(Slot::A).reason, Reason::Replaced);
+    assert_eq!(machine.esp().names().unwrap(), ["ka+0-3.efi", "kb.efi"]);
+    // A fresh image has nothing to go back to.
+    let mut fresh = TestMachine::new(&["ka+2-1.efi", "kb+3-0.efi"]);
+    fresh.facts.disk.esp = fresh.directory.path().join("esp").display().to_string();
+    let error = roll_back(&fresh.facts, &silent(&fresh)).unwrap_err().to_string();
+    assert!(error.contains("slot b cannot be gone back to"), "{error}");
+    assert_eq!(fresh.esp().names().unwrap(), ["ka+2-1.efi", "kb+3-0.efi"]);
 }

@@ -48,6 +48,15 @@ pub(super) enum Word {
         #[arg(long)]
         json: bool,
     },
+    /// The two releases of this machine, and going back to the other one.
+    #[command(args_conflicts_with_subcommands = true)]
+    Update {
+        #[command(subcommand)]
+        word: Option<Update>,
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the disks, or put the running release onto another one.
     Install(Install),
     /// Stop everything in order and switch off.
@@ -273,6 +282,25 @@ pub struct Install {
     pub json: bool,
 }
 
+/// What is asked about releases.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Update {
+    /// What runs, what it still has to prove, and what the other slot holds.
+    Status {
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every release this machine ran, the newest first, and why each was left.
+    History {
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give the running release up and reboot into the other slot, settings included.
+    Rollback,
+}
+
 /// How the machine goes down.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Power {
@@ -297,6 +325,7 @@ impl Word {
             Word::Boot(boot) => Command::Boot(boot),
             Word::Why(why) => Command::Why(why),
             Word::Config { word, json } => Command::Config(word.unwrap_or(Config::Show { json })),
+            Word::Update { word, json } => Command::Update(word.unwrap_or(Update::Status { json })),
             Word::Install(install) => Command::Install(install),
             Word::PowerOff(power) => Command::PowerOff(power),
             Word::Reboot(power) => Command::Reboot(power),

@@ -7,7 +7,9 @@ mod arguments;
 mod moment;
 mod usage;
 
-pub use arguments::{BootArguments, Config, Document, DocumentFormat, Install, Logs, Power, ServiceRequest, Why};
+pub use arguments::{
+    BootArguments, Config, Document, DocumentFormat, Install, Logs, Power, ServiceRequest, Update, Why,
+};
 pub use moment::{Moment, MomentError};
 pub(crate) use usage::nearest;
 pub use usage::{OVERVIEW, Usage};
@@ -53,6 +55,8 @@ pub enum Command {
     Why(Why),
     /// The configuration in force, and documents.
     Config(Config),
+    /// The two releases of the machine.
+    Update(Update),
     /// The release onto another disk.
     Install(Install),
     /// Switch off.
@@ -80,6 +84,7 @@ impl Command {
             Command::Services { request, .. } => request.changes_something(),
             Command::Install(_) | Command::PowerOff(_) | Command::Reboot(_) => true,
             Command::Config(config) => config.reads_a_file(),
+            Command::Update(update) => *update == Update::Rollback,
             Command::Overview | Command::Status { .. } | Command::Logs(_) | Command::Boot(_) | Command::Why(_) => false,
         };
         if changes { Role::Operator } else { Role::Reader }

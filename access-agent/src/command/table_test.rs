@@ -42,6 +42,10 @@ fn readers_look_and_operators_change() {
             "config plan - --against /run/keelson/config/machine.json",
             Role::Operator,
         ),
+        ("update", Role::Reader),
+        ("update status --json", Role::Reader),
+        ("update history", Role::Reader),
+        ("update rollback", Role::Operator),
         ("reboot --why kernel", Role::Operator),
         ("power-off", Role::Operator),
     ];
@@ -60,6 +64,7 @@ fn a_mistyped_word_is_answered_with_the_nearest() {
         ("services restrat netd", "restart"),
         ("logs --untl now", "--until"),
         ("config validte x", "validate"),
+        ("update rolback", "rollback"),
     ];
     for (words, near) in table {
         let usage = parse(words).unwrap_err();
@@ -98,6 +103,7 @@ fn help_is_an_answer() {
         "boot",
         "why",
         "config",
+        "update",
         "install",
         "reboot",
         "power-off",

@@ -12,6 +12,8 @@ Ask this machine:
   why [--history]             why the machine last started anew
   config                      the configuration in force
   config validate|plan FILE   check a document, or show what it would change (- is standard input)
+  update [history]            the releases of this machine
+  update rollback             back to the other slot, settings included
   install [--disk DISK --erase SERIAL]
                               the disks, or the running release onto another one
   reboot, power-off [--why TEXT]

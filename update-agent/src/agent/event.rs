@@ -36,6 +36,8 @@ pub struct Found {
     pub version: String,
     /// Whether it proved itself.
     pub committed: bool,
+    /// The running slot was given up, and the machine has not rebooted yet.
+    pub leaving: bool,
     /// A release that waits in the other slot for its first boot.
     pub staged: Option<Staged>,
     /// Version and reason of a release that lies in the other slot and was given up.

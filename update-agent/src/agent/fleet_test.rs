@@ -36,6 +36,9 @@ enum Fault {
     Rollback,
 }
 
+/// How long the repository takes to answer.
+const ANSWER: Duration = Duration::from_secs(1);
+
 struct World {
     agent: Agent,
     now: Duration,
@@ -45,6 +48,8 @@ struct World {
     slot: Slot,
     releases: Vec<Release>,
     halted: bool,
+    /// Since when the flag says so.
+    flag_set: Duration,
     held: bool,
     network: bool,
     /// The whole of this release lies in the other slot.
@@ -89,6 +94,7 @@ impl World {
             slot: Slot::A,
             releases: Vec::new(),
             halted: false,
+            flag_set: Duration::ZERO,
             held: false,
             network: true,
             complete: None,
@@ -119,6 +125,7 @@ impl World {
         let found = Found {
             version: self.record.slot(self.slot).version_text(),
             committed: self.record.slot(self.slot).state == Stored::Good,
+            leaving: self.record.slot(self.slot).state == Stored::Bad && has_fallback(&self.record, self.slot),
             staged: (other.state == Stored::Trial && differs).then(|| Staged {
                 version: other.version_text(),
                 root_hash: RootHash(other.root_hash),
@@ -206,7 +213,9 @@ impl World {
                 self.end(1, work, Ended::GoBack(answer));
             }
             Action::Reboot => {
-                self.rebooted_while_halted |= self.halted && !self.gone_back;
+                // An answer takes a second: it may be older than the flag by that.
+                let known = self.now.saturating_sub(self.flag_set) > ANSWER;
+                self.rebooted_while_halted |= self.halted && known && !self.gone_back;
                 self.boot();
             }
             Action::Stop => {}
@@ -307,7 +316,7 @@ impl World {
                 let number = self.releases.last().map_or(2, |newest| newest.number + 1);
                 self.releases.push(Release { number, ..release });
             }
-            Fault::Halt(halted) => self.halted = halted,
+            Fault::Halt(halted) => (self.halted, self.flag_set) = (halted, self.now),
             Fault::Hold(held) => self.tell(Event::Asked(Request::Hold(held))),
             Fault::Apply => self.tell(Event::Asked(Request::Apply)),
             Fault::Rollback => self.tell(Event::Asked(Request::Rollback)),

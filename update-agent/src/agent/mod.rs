@@ -95,6 +95,8 @@ pub struct Agent {
     held: bool,
     /// An operator asked for it: by hand is no reason to wait then, nor is the byte budget.
     asked: bool,
+    /// What it did before an operator asked to go back.
+    before: Option<State>,
     /// Number of the work under way; what another one reports is late.
     work: u64,
     wakes_at: Option<Duration>,
@@ -113,6 +115,7 @@ impl Agent {
             found: Found::default(),
             held: false,
             asked: false,
+            before: None,
             work: 0,
             wakes_at: None,
             failures: 0,
@@ -173,9 +176,16 @@ impl Agent {
             },
             (None, None) => State::Idle,
         };
-        self.found = found;
         self.wakes_at = Some(now + self.settings.first_check);
-        Vec::new()
+        let leaving = found.leaving;
+        self.found = found;
+        if leaving { self.go_back() } else { Vec::new() }
+    }
+
+    /// Nothing else is begun meanwhile.
+    fn go_back(&mut self) -> Vec<Action> {
+        self.before = Some(std::mem::replace(&mut self.state, State::Rebooting));
+        vec![Action::GoBack { work: self.next_work() }]
     }
 
     /// Time to look again, whatever stands in the way: the answer may say otherwise now.
@@ -224,7 +234,7 @@ impl Agent {
                 self.ask(now)
             }
             Request::Rollback if self.is_busy() => Vec::new(),
-            Request::Rollback => vec![Action::GoBack { work: self.next_work() }],
+            Request::Rollback => self.go_back(),
             Request::Hold(held) => {
                 self.held = held;
                 let mut actions = vec![Action::KeepHold(held)];
@@ -304,11 +314,11 @@ impl Agent {
                 self.before_reboot()
             }
             (Ended::Halt(answer), State::Staged { .. }) => self.reboot_or_wait(now, answer),
-            (Ended::GoBack(Ok(())), _) => {
-                self.state = State::Rebooting;
-                vec![Action::Reboot]
+            (Ended::GoBack(Ok(())), State::Rebooting) => vec![Action::Reboot],
+            (Ended::GoBack(Err(_)), State::Rebooting) => {
+                self.state = self.before.take().unwrap_or(State::Idle);
+                Vec::new()
             }
-            (Ended::GoBack(Err(_)), _) => Vec::new(),
             (
                 Ended::Check(Err(failure))
                 | Ended::Described(Err(failure))

@@ -278,7 +278,17 @@ fn going_back_reboots_once_the_slot_is_given_up() {
     assert_eq!(story.end(Ended::GoBack(Err(Failure::Machine { what }))), []);
     assert_eq!(*story.agent.state(), State::Idle);
     story.tell(Event::Asked(Request::Rollback));
+    assert_eq!(story.wake(), [], "nothing is begun while it goes back");
     assert_eq!(story.end(Ended::GoBack(Ok(()))), [Action::Reboot]);
+    // Killed between the record and the reboot: it goes on from there.
+    let found = Found {
+        leaving: true,
+        committed: false,
+        ..found()
+    };
+    let mut agent = Agent::new(settings());
+    let actions = agent.step(Duration::ZERO, Event::Started { found, held: false });
+    assert!(matches!(actions.as_slice(), [Action::GoBack { .. }]), "{actions:?}");
 }
 
 #[test]
