@@ -31,16 +31,24 @@ impl<'a> Blocks<'a> {
         Blocks { old, places }
     }
 
-    /// The window for the segment that begins at `start`: the segment moved by what most of its blocks were moved by,
-    /// with a margin on either side. The smallest movement wins among equals, so that nothing else than itself is taken
-    /// for a segment without any block of the earlier release.
+    /// Windows for the segment that begins at `start`, the likeliest first: the segment moved by what most of its blocks
+    /// were moved by, and where it is, if that is elsewhere. Each has a margin on either side. Where programs were built
+    /// anew few blocks are left to vote, and those may be strangers.
     #[must_use]
-    pub fn window(&self, start: u64, segment: &[u8]) -> Window {
-        let moved = i64::try_from(start)
-            .unwrap_or(i64::MAX)
-            .saturating_add(self.displacement(start, segment));
+    pub fn windows(&self, start: u64, segment: &[u8]) -> Vec<Window> {
+        let voted = self.window(start, segment.len(), self.displacement(start, segment));
+        let own = self.window(start, segment.len(), 0);
+        if voted.start.abs_diff(own.start) > MARGIN / 2 {
+            vec![voted, own]
+        } else {
+            vec![voted]
+        }
+    }
+
+    fn window(&self, start: u64, length: usize, displacement: i64) -> Window {
+        let moved = i64::try_from(start).unwrap_or(i64::MAX).saturating_add(displacement);
         let from = u64::try_from(moved).unwrap_or(0).saturating_sub(MARGIN);
-        let until = u64::try_from(moved.saturating_add(segment.len() as i64)).unwrap_or(0) + MARGIN;
+        let until = u64::try_from(moved.saturating_add_unsigned(length as u64)).unwrap_or(0) + MARGIN;
         let length = self.old.len() as u64;
         let (from, until) = (from.min(length), until.min(length));
         Window {
@@ -98,40 +106,25 @@ mod tests {
         (0..count).flat_map(block).collect()
     }
 
+    fn window(start: usize, length: usize) -> Window {
+        Window {
+            start: start as u64,
+            length: length as u32,
+        }
+    }
+
     #[test]
-    fn a_segment_is_looked_for_where_its_blocks_went() {
+    fn a_segment_is_looked_for_where_its_blocks_went_and_where_it_is() {
         let old = blocks(16 * MIB / BLOCK);
         let table = Blocks::of(&old);
         let segment = &old[6 * MIB..10 * MIB];
-        let expect = |start: u64, from: usize, length: usize| {
-            let window = table.window(start * MIB as u64, segment);
-            assert_eq!(
-                window,
-                Window {
-                    start: from as u64,
-                    length: length as u32
-                }
-            );
-        };
-        expect(6, 4 * MIB, 8 * MIB);
-        expect(0, 4 * MIB, 8 * MIB);
-        expect(40, 4 * MIB, 8 * MIB);
-        let first = table.window(4 * MIB as u64, &old[..4 * MIB]);
-        assert_eq!(
-            first,
-            Window {
-                start: 0,
-                length: 6 * MIB as u32
-            }
-        );
-        let moved = table.copy(0, segment);
-        assert_eq!(
-            moved,
-            Some(Window {
-                start: 6 * MIB as u64,
-                length: 4 * MIB as u32
-            })
-        );
+        let (there, begin) = (window(4 * MIB, 8 * MIB), window(0, 6 * MIB));
+        let windows = |start: usize, segment| table.windows((start * MIB) as u64, segment);
+        assert_eq!(windows(6, segment), [there]);
+        assert_eq!(windows(0, segment), [there, begin]);
+        assert_eq!(windows(40, segment), [there, Window::default()]);
+        assert_eq!(windows(4, &old[..4 * MIB]), [begin, window(2 * MIB, 8 * MIB)]);
+        assert_eq!(table.copy(0, segment), Some(window(6 * MIB, 4 * MIB)));
     }
 
     #[test]
@@ -139,16 +132,10 @@ mod tests {
         let old = blocks(6 * MIB / BLOCK);
         let table = Blocks::of(&old);
         let other = vec![0; 4 * MIB];
-        assert_eq!(
-            table.window(4 * MIB as u64, &other),
-            Window {
-                start: 2 * MIB as u64,
-                length: 4 * MIB as u32
-            }
-        );
-        assert_eq!(table.window(100 * MIB as u64, &other), Window::default());
+        assert_eq!(table.windows(4 * MIB as u64, &other), [window(2 * MIB, 4 * MIB)]);
+        assert_eq!(table.windows(100 * MIB as u64, &other), [Window::default()]);
         assert_eq!(table.copy(4 * MIB as u64, &other), None);
-        assert_eq!(Blocks::of(&[]).window(0, &other), Window::default());
+        assert_eq!(Blocks::of(&[]).windows(0, &other), [Window::default()]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::displacement::Blocks;
 
 /// The slowest and smallest that needs no larger window than a segment.
 const LEVEL: i32 = 19;
+/// Enough to compare two windows.
+const LOOK: i32 = 9;
 /// Binary logarithm of the window of a frame that may refer to any byte of an 8 MiB prefix and its own 4 MiB.
 const PREFIXED_WINDOW_LOG: u32 = 24;
 /// The same of a frame by itself: 4 MiB.
@@ -24,7 +26,7 @@ pub type Stored = (Entry, Vec<u8>);
 /// The encoder failed.
 pub fn full(part: PartName, content: &[u8]) -> io::Result<Vec<Stored>> {
     each_segment(content, &|number, segment| {
-        let stored = frame(&[], segment)?;
+        let stored = frame(LEVEL, &[], segment)?;
         Ok(entry(part, number, Method::Zstd, Window::default(), stored))
     })
 }
@@ -40,17 +42,31 @@ pub fn patch(part: PartName, old: &[u8], new: &[u8]) -> io::Result<Vec<Stored>> 
         if let Some(window) = blocks.copy(start, segment) {
             return Ok(entry(part, number, Method::Copy, window, Vec::new()));
         }
-        let window = blocks.window(start, segment);
+        let window = closest(&blocks, blocks.windows(start, segment), segment)?;
         let before = blocks.bytes(window).unwrap_or_default();
-        let referring = frame(before, segment)?;
+        let referring = frame(LEVEL, before, segment)?;
         if window.length > 0 {
-            let different = frame(&[], &difference::stream(before, segment)?)?;
+            let different = frame(LEVEL, &[], &difference::stream(before, segment)?)?;
             if different.len() < referring.len() {
                 return Ok(entry(part, number, Method::Bsdiff, window, different));
             }
         }
         Ok(entry(part, number, Method::Zstd, window, referring))
     })
+}
+
+/// The window that a quick look says leaves the least to store.
+fn closest(blocks: &Blocks<'_>, windows: Vec<Window>, segment: &[u8]) -> io::Result<Window> {
+    if let [only] = windows.as_slice() {
+        return Ok(*only);
+    }
+    let look = |window: Window| {
+        let before = blocks.bytes(window).unwrap_or_default();
+        Ok((frame(LOOK, before, segment)?.len(), window))
+    };
+    let looked = windows.into_iter().map(look).collect::<io::Result<Vec<_>>>()?;
+    let best = looked.into_iter().min_by_key(|(length, _)| *length);
+    Ok(best.map_or(Window::default(), |(_, window)| window))
 }
 
 fn entry(part: PartName, number: u32, method: Method, window: Window, stored: Vec<u8>) -> Stored {
@@ -69,8 +85,8 @@ fn entry(part: PartName, number: u32, method: Method, window: Window, stored: Ve
 }
 
 /// One frame that says its size and may refer to `prefix`.
-fn frame(prefix: &[u8], bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), LEVEL, prefix)?;
+fn frame(level: i32, prefix: &[u8], bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), level, prefix)?;
     encoder.include_contentsize(true)?;
     encoder.include_checksum(false)?;
     encoder.set_pledged_src_size(Some(bytes.len() as u64))?;

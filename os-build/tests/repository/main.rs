@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod own_client;
 mod python_tuf;
 
 use std::net::Ipv4Addr;
@@ -19,6 +20,7 @@ use keelson_os_build::publish::{Content, ceremony, release};
 use keelson_os_build::release::Naming;
 use keelson_os_build::serve::Server;
 use keelson_payload::{Digest, Index, Manifest, PartName, Rollout};
+use own_client::Machine;
 use python_tuf::PythonTuf;
 
 /// A release that differs from the others in a few bytes.
@@ -240,6 +242,48 @@ fn a_halt_reaches_clients_with_the_online_key_alone() {
     }
     publisher.publish(&[]).unwrap();
     assert!(!offered(&client, &server).halt);
+}
+
+/// What a machine does with the repository from the day it was made, without another client.
+#[test]
+fn a_machine_follows_until_nobody_signs_any_more() {
+    let mut publisher = Publisher::new();
+    publisher.release("0.1.0");
+    let first = std::fs::read(publisher.path("repository/metadata/1.root.json")).unwrap();
+    let machine = Machine::new(&first);
+    let read = |name: &str, now| machine.read(&publisher.path("repository"), name, now);
+    let manifest = "releases/cloud/0.1.0/manifest.json";
+    assert_eq!(
+        Manifest::parse(&read(manifest, publisher.now).unwrap())
+            .unwrap()
+            .version
+            .as_str(),
+        "0.1.0"
+    );
+    let later = publisher.now + SignedDuration::from_hours(25);
+    let late = read(ROLLOUT, later).unwrap_err();
+    assert!(late.contains("expired"), "{late}");
+
+    publisher.now = later;
+    publisher.publish(&[Change::Halt]).unwrap();
+    let read = |name: &str| machine.read(&publisher.path("repository"), name, publisher.now);
+    assert!(Rollout::parse(&read(ROLLOUT).unwrap(), "stable").unwrap().halt);
+    let (repository, keys) = (publisher.repository(), publisher.keys());
+    for (duty, old) in [
+        (Duty::Online, "online-1"),
+        (Duty::Targets, "targets-1"),
+        (Duty::Root, "root-1"),
+    ] {
+        ceremony::add(&repository, &keys, duty, None, publisher.now).unwrap();
+        publisher.publish(&[]).unwrap();
+        ceremony::retire(&repository, &keys, old, publisher.now).unwrap();
+        publisher.publish(&[]).unwrap();
+        read(manifest).unwrap();
+    }
+    let slept = Machine::new(&first);
+    slept
+        .read(&publisher.path("repository"), manifest, publisher.now)
+        .unwrap();
 }
 
 /// The client trusts the first root throughout: it has slept.
