@@ -5,7 +5,8 @@ use keelson_image_layout::{EntryName, Reason, Slot, State};
 use keelson_os_build::qemu::Disk;
 use keelson_qemu_tests::{DiskFile, Environment, Guest, Lab, flavour, registry, staged};
 
-const NEWER: &str = "99.0.0";
+/// Version of the update.
+pub const NEWER: &str = "99.0.0";
 
 /// A document with one name and what an update has to stand.
 fn document(hostname: &str, update: &str) -> String {

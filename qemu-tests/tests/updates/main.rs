@@ -1,5 +1,6 @@
 //! The updates suite: a release that was written into the other slot is kept or left.
 
+mod by_hand;
 mod health;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ static CASES: &[Case] = &[
         "an_update_that_is_not_well_goes_back_with_its_configuration",
         health::goes_back,
     ),
+    Case::full("an_operator_goes_back_to_the_release_before", by_hand::rollback),
 ];
 
 fn main() -> ExitCode {
