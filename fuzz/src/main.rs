@@ -61,7 +61,8 @@ fn build(cache: &Path) -> Result<PathBuf> {
             "libfuzzer",
         ])
         .env("CARGO_TARGET_DIR", &folder)
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", INSTRUMENTATION)
+        // In place of the flags for a target, which would link statically: libFuzzer looks for functions at run time.
+        .env("RUSTFLAGS", INSTRUMENTATION)
         .status()
         .context("run cargo")?;
     ensure!(
