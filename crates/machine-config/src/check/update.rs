@@ -73,7 +73,10 @@ fn question(probe: View<'_, '_>, key: &dyn Fn(&str) -> String, broken: &Broken, 
         .into_iter()
         .filter_map(|question| Some((question, probe.key(question)?)))
         .collect();
+    // A key nobody knows may be the one that seems to be missing, and is reported.
+    let unclear = probe.has_unknown("update.probe[]");
     match asked.as_slice() {
+        [] if unclear => {}
         [] if QUESTIONS.iter().any(|question| broken.may_hold(question)) => {}
         [] => {
             let message = "the probe asks nothing";
@@ -92,12 +95,12 @@ fn question(probe: View<'_, '_>, key: &dyn Fn(&str) -> String, broken: &Broken, 
         }
     }
     match (probe.key("exec"), probe.key("container")) {
-        (Some(span), None) if !broken.may_hold("container") => {
+        (Some(span), None) if !unclear && !broken.may_hold("container") => {
             let message = "`exec` needs the container it runs in";
             let finding = Finding::error(Code::MissingKey, span, &key("container"), message);
             out.push(finding.cure("add `container = \"NAME\"`"));
         }
-        (None, Some(span)) if !broken.may_hold("exec") => {
+        (None, Some(span)) if !unclear && !broken.may_hold("exec") => {
             let message = "`container` is for `exec`";
             out.push(Finding::error(Code::Contradiction, span, &key("container"), message).cure("leave it out"));
         }

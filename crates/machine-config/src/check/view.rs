@@ -94,6 +94,12 @@ impl<'t, 'i> View<'t, 'i> {
         self.table.get_key_value(key).map(|(name, _)| name.span())
     }
 
+    /// Whether it has a key that a table of this pattern does not have.
+    pub(crate) fn has_unknown(&self, pattern: &str) -> bool {
+        let mut names = self.table.keys();
+        names.any(|name| schema::child(pattern, name.get_ref()).is_none())
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<Found<'t>> {
         found(self.table.get(key)?)
     }
