@@ -87,6 +87,9 @@ pub enum Cause {
     /// The result is not the segment: the earlier release is not the one the file was made for, or is damaged.
     #[error("the result is not what was released; the earlier release it was made from is another one or damaged")]
     Result,
+    /// The result is not the segment, and nothing else took part: the released file contradicts itself.
+    #[error("the released bytes give another content than the release says")]
+    Contradiction,
 }
 
 impl Segment {
@@ -143,10 +146,10 @@ impl Segment {
             Method::Zstd => zstd::decode(window, bytes, length)?,
             Method::Bsdiff => bsdiff::patch(&window, &zstd::decode(Vec::new(), bytes, STREAM_BYTES)?, length)?,
         };
-        if self.is_content(&content) {
-            Ok(content)
-        } else {
-            Err(Cause::Result)
+        match self.window.length {
+            _ if self.is_content(&content) => Ok(content),
+            0 => Err(Cause::Contradiction),
+            _ => Err(Cause::Result),
         }
     }
 }

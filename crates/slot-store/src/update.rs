@@ -205,29 +205,31 @@ impl SlotUpdate {
         Ok(decide_room(&room, self.slot(), bytes)?)
     }
 
-    /// Begins, or takes up what was cut: record first, then the stale entry, and only then the slot.
+    /// Begins, or takes up what was cut: record first, then the stale entry, and only then the slot. The slot's partitions
+    /// are claimed before: if they cannot be written, the release in them stays what it is.
     ///
     /// # Errors
     /// [`UpdateError`]; the slot's root is untouched.
     pub fn begin(&self, watch: Watch<'_>) -> Result<Begun, UpdateError> {
-        match self.plan()? {
+        let resume = self.plan()?;
+        match resume {
             Resume::Staged => return Ok(Begun::Staged),
             Resume::Record => {
                 self.put_on_trial(watch)?;
                 return Ok(Begun::Staged);
             }
-            Resume::Begin => {
-                self.change(|state| begin(state, &self.running, &self.wanted))?;
-                watch(Point::Writing).map_err(UpdateError::Stopped)?;
-            }
-            Resume::Write => {}
+            Resume::Begin | Resume::Write => {}
+        }
+        let writer = RootWriter::open(&self.places.root, &self.places.tree, self.params.clone())?;
+        if resume == Resume::Begin {
+            self.change(|state| begin(state, &self.running, &self.wanted))?;
+            watch(Point::Writing).map_err(UpdateError::Stopped)?;
         }
         let esp = Esp::open(&self.places.esp)?;
         for name in esp.names()?.iter().filter(|name| belongs_to(name, self.slot())) {
             esp.remove(name)?;
             watch(Point::EntryRemoved).map_err(UpdateError::Stopped)?;
         }
-        let writer = RootWriter::open(&self.places.root, &self.places.tree, self.params.clone())?;
         Ok(Begun::Write(writer))
     }
 

@@ -350,10 +350,18 @@ fn a_release_that_does_not_fit_its_partition_is_refused_before_anything_is_writt
         .unwrap()
         .set_len(4096)
         .unwrap();
+    let record = fs::read(machine.at("record")).unwrap();
     let refused = machine.run(&mut |_| Ok(()));
     assert!(matches!(
         refused,
         Err(UpdateError::Root(RootError::TooLarge { room: 4096, .. }))
     ));
-    assert!(Path::new(&machine.at("esp/EFI/Linux/ka.efi")).exists());
+    for entry in ["ka.efi", "kb+3-0.efi"] {
+        assert!(Path::new(&machine.at("esp/EFI/Linux")).join(entry).exists(), "{entry}");
+    }
+    assert_eq!(
+        fs::read(machine.at("record")).unwrap(),
+        record,
+        "the other release stays"
+    );
 }

@@ -101,6 +101,8 @@ pub struct Agent {
     work: u64,
     wakes_at: Option<Duration>,
     failures: u32,
+    /// The release that the last attempt at one failed with.
+    failing: Option<RootHash>,
     /// A release that was not what its description said: not fetched again, until it is asked for.
     unsound: Option<RootHash>,
 }
@@ -119,6 +121,7 @@ impl Agent {
             work: 0,
             wakes_at: None,
             failures: 0,
+            failing: None,
             unsound: None,
         }
     }
@@ -289,10 +292,7 @@ impl Agent {
 
     fn ended(&mut self, now: Duration, ended: Ended) -> Vec<Action> {
         match (ended, self.state.clone()) {
-            (Ended::Check(Ok(offer)), State::Checking) => {
-                self.failures = 0;
-                self.consider(offer)
-            }
+            (Ended::Check(Ok(offer)), State::Checking) => self.consider(offer),
             (Ended::Described(Ok(cost)), State::Downloading { offer }) => {
                 let offer = Offer { cost, ..offer };
                 match gates::why_not_write(&self.settings, &self.standing(), &offer) {
@@ -333,6 +333,10 @@ impl Agent {
     /// What the repository offers, if anything.
     fn consider(&mut self, offer: Option<Offer>) -> Vec<Action> {
         let newer = offer.filter(|offer| gates::is_newer(&offer.version, &self.found.version));
+        // That the repository answers says nothing of a release that could not be written.
+        if newer.as_ref().map(|offer| offer.root_hash) != self.failing {
+            (self.failing, self.failures) = (None, 0);
+        }
         let Some(offer) = newer else {
             self.state = State::Idle;
             self.asked = false;
@@ -410,8 +414,11 @@ impl Agent {
     }
 
     fn failed(&mut self, now: Duration, failure: Failure, offer: Option<Offer>) -> Vec<Action> {
-        if let (Failure::Unsound { .. }, Some(offer)) = (&failure, &offer) {
-            self.unsound = Some(offer.root_hash);
+        if let Some(offer) = &offer {
+            self.failing = Some(offer.root_hash);
+            if let Failure::Unsound { .. } = &failure {
+                self.unsound = Some(offer.root_hash);
+            }
         }
         self.retry_later(now);
         self.wait(failure.why(), offer)

@@ -253,6 +253,29 @@ fn failures_wait_longer_each_time_and_an_unsound_release_is_not_fetched_again() 
 }
 
 #[test]
+fn a_release_that_cannot_be_written_is_tried_less_often_each_time_though_the_repository_answers() {
+    let mut story = Story::new(settings(), found());
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        story.offered(offer());
+        story.end(Ended::Described(Ok(Cost::default())));
+        let what = "busy".to_owned();
+        story.end(Ended::Write(Err(Failure::Machine { what })));
+        waits.push((story.agent.wakes_at().unwrap() - story.now).as_secs());
+    }
+    assert_eq!(waits, [60, 120, 240, 480]);
+    story.offered(Offer {
+        root_hash: keelson_image_layout::RootHash([7; 32]),
+        ..offer()
+    });
+    story.end(Ended::Described(Ok(Cost::default())));
+    let what = "busy".to_owned();
+    story.end(Ended::Write(Err(Failure::Machine { what })));
+    let wait = story.agent.wakes_at().unwrap() - story.now;
+    assert_eq!(wait.as_secs(), 60, "another release begins anew");
+}
+
+#[test]
 fn held_updates_stop_and_late_reports_count_for_nothing() {
     let mut story = Story::new(settings(), found());
     story.offered(offer());

@@ -114,7 +114,7 @@ impl TransferError {
             TransferError::Apply(ApplyError { cause, .. }) => match cause {
                 Cause::Stored => Failure::Network { what },
                 Cause::Window { .. } | Cause::Result => Failure::Machine { what },
-                Cause::Frame(_) | Cause::Difference(_) => Failure::Unsound { what },
+                Cause::Frame(_) | Cause::Difference(_) | Cause::Contradiction => Failure::Unsound { what },
             },
         }
     }
