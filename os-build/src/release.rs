@@ -1,7 +1,6 @@
 //! The facts that name a release: version, flavour, identity, time, salt, os-release. Pure.
 
-use keelson_image_layout::release::VERSION_BYTES;
-use thiserror::Error;
+use keelson_payload::{Version, VersionError};
 
 use crate::digest::sha256;
 use crate::flavour::Flavour;
@@ -17,36 +16,18 @@ pub struct Naming {
     pub flavour: Flavour,
 }
 
-/// A version that cannot name a release.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{version:?} is no version: 1 to {VERSION_BYTES} letters, digits and .+~-, beginning with a digit")]
-pub struct VersionError {
-    /// As given.
-    pub version: String,
-}
-
 impl Naming {
     /// Checks the version.
     ///
     /// # Errors
     /// It cannot be part of a file name, an os-release line and the slot-state record alike.
     pub fn new(version: &str, time: u64, flavour: Flavour) -> Result<Naming, VersionError> {
-        let fits = (1..=VERSION_BYTES).contains(&version.len())
-            && version.starts_with(|first: char| first.is_ascii_digit())
-            && version
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".+~-".contains(&byte));
-        if fits {
-            Ok(Naming {
-                version: version.to_owned(),
-                time,
-                flavour,
-            })
-        } else {
-            Err(VersionError {
-                version: version.to_owned(),
-            })
-        }
+        let version: Version = version.parse()?;
+        Ok(Naming {
+            version: version.to_string(),
+            time,
+            flavour,
+        })
     }
 
     /// What identities in the image are derived from.

@@ -8,8 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use keelson_os_build::qemu::{Forward, MachineSpec, Protocol};
 
-use crate::guest::Guest;
+use crate::DiskFile;
+use crate::fetch::free_port;
+use crate::guest::{Guest, Lab};
 
 /// What the console says before the fingerprint.
 pub const ANNOUNCED: &str = "keelson: ssh host key ";
@@ -103,6 +106,14 @@ impl Client {
         Ok((client, fingerprint))
     }
 
+    /// The same machine after another start; `from` is where its console was then.
+    ///
+    /// # Errors
+    /// See [`Client::trusting`].
+    pub fn again(&self, keys: &Keys, guest: &Guest, from: usize) -> Result<Client> {
+        Ok(Client::trusting(keys, guest, from, self.port)?.0)
+    }
+
     /// The key that the port shows, once it shows one.
     fn scan(&self) -> Result<Answer> {
         let port = self.port.to_string();
@@ -194,6 +205,32 @@ impl Client {
             .stdin(Stdio::null());
         command
     }
+}
+
+/// Boots a machine whose document has the keys, until its slot is committed and it answers over SSH.
+///
+/// # Errors
+/// It does not come up, or its key is not the one on the console.
+pub fn reachable(
+    lab: &Lab,
+    name: &str,
+    disk: &DiskFile,
+    keys: &Keys,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<(Guest, Client)> {
+    let port = free_port()?;
+    let guest = lab.boot(name, disk, |spec| {
+        change(spec);
+        spec.forwards = Some(vec![Forward {
+            protocol: Protocol::Tcp,
+            host: port,
+            guest: 22,
+        }]);
+    })?;
+    let up = guest.wait_up(0)?;
+    guest.wait_for(up.end, "committed")?;
+    let (client, _) = Client::trusting(keys, &guest, 0, port)?;
+    Ok((guest, client))
 }
 
 /// Runs a program to its end.

@@ -10,11 +10,11 @@ use keelson_os_build::qemu::Disk;
 use keelson_os_build::qemu::arguments::{Bus, Card};
 use keelson_qemu_tests::guest::BOOT_PATIENCE;
 use keelson_qemu_tests::registry::seed;
-use keelson_qemu_tests::ssh::{Client, Keys};
+use keelson_qemu_tests::ssh::{Client, Keys, reachable};
 use keelson_qemu_tests::state::Identities;
 use keelson_qemu_tests::{DiskFile, Environment, Lab, flavour};
 
-use crate::metal::{comes_up, reachable};
+use crate::metal::comes_up;
 
 const TARGET: &str = "TARGET-1";
 const BYTES: u64 = 6 << 30;

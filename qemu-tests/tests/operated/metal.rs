@@ -2,12 +2,11 @@
 
 use anyhow::{Result, ensure};
 use keelson_os_build::flavour::Flavour;
+use keelson_os_build::qemu::Disk;
 use keelson_os_build::qemu::arguments::{Bus, Card};
-use keelson_os_build::qemu::{Disk, Forward, MachineSpec, Protocol};
-use keelson_qemu_tests::fetch::free_port;
 use keelson_qemu_tests::registry::seed;
-use keelson_qemu_tests::ssh::{Client, Keys};
-use keelson_qemu_tests::{DiskFile, Environment, Guest, Lab, flavour};
+use keelson_qemu_tests::ssh::{Keys, reachable};
+use keelson_qemu_tests::{DiskFile, Environment, Lab, flavour};
 
 /// What QEMU's own network gives its one guest.
 const ADDRESS: &str = "10.0.2.15";
@@ -52,27 +51,4 @@ pub fn comes_up(lab: &Lab, disk: &DiskFile, bus: Bus, card: Card) -> Result<()> 
     ensure!(status.output.contains(ADDRESS), "{name}: {status:?}");
     guest.power_off()?;
     Ok(())
-}
-
-/// Boots a machine whose document has the keys, until its slot is committed and it answers over SSH.
-pub fn reachable(
-    lab: &Lab,
-    name: &str,
-    disk: &DiskFile,
-    keys: &Keys,
-    change: impl FnOnce(&mut MachineSpec),
-) -> Result<(Guest, Client)> {
-    let port = free_port()?;
-    let guest = lab.boot(name, disk, |spec| {
-        change(spec);
-        spec.forwards = Some(vec![Forward {
-            protocol: Protocol::Tcp,
-            host: port,
-            guest: 22,
-        }]);
-    })?;
-    let up = guest.wait_up(0)?;
-    guest.wait_for(up.end, "committed")?;
-    let (client, _) = Client::trusting(keys, &guest, 0, port)?;
-    Ok((guest, client))
 }

@@ -2,9 +2,8 @@
 
 use anyhow::{Result, ensure};
 use keelson_image_layout::{Reason, State};
-use keelson_os_build::qemu::{Disk, Forward, Protocol};
-use keelson_qemu_tests::fetch::free_port;
-use keelson_qemu_tests::ssh::{Client, Keys};
+use keelson_os_build::qemu::Disk;
+use keelson_qemu_tests::ssh::{Keys, reachable};
 use keelson_qemu_tests::{Environment, Lab, flavour, registry, staged};
 
 use crate::health::NEWER;
@@ -20,18 +19,9 @@ pub fn rollback(environment: &Environment) -> Result<()> {
         let keys = Keys::make(lab.directory())?;
         let document = format!("schema = 1\n{}[update]\nhealth-for = \"1s\"\n", keys.section()?);
         let volume = registry::seed(lab.directory(), "seed", &document)?;
-        let port = free_port()?;
-        let guest = lab.boot("guest", &disk, |spec| {
+        let (guest, client) = reachable(lab, "guest", &disk, &keys, |spec| {
             spec.disks.push(Disk::read_only(&volume, "seed"));
-            spec.forwards = Some(vec![Forward {
-                protocol: Protocol::Tcp,
-                host: port,
-                guest: 22,
-            }]);
         })?;
-        let up = guest.wait_up(0)?;
-        guest.wait_for(up.end, "keelson: committed")?;
-        let (client, _) = Client::trusting(&keys, &guest, 0, port)?;
         let status = client.ssh("core", "core", &["update"])?;
         ensure!(
             status
@@ -41,10 +31,10 @@ pub fn rollback(environment: &Environment) -> Result<()> {
         );
         let answer = client.ssh("core", "core", &["update", "rollback"])?;
         ensure!(matches!(answer.code, 0 | SSH_FAILED), "{answer:?}");
-        let left = guest.wait_for(up.end, "keelson: given up")?;
+        let left = guest.wait_for(0, "keelson: given up")?;
         let back = guest.wait_up(left)?;
         ensure!(back.slot == slot.other(), "{back:?} came up");
-        let (client, _) = Client::trusting(&keys, &guest, left, port)?;
+        let client = client.again(&keys, &guest, left)?;
         let history = client.ssh("core", "core", &["update", "history"])?;
         let words = format!("left: asked-for: reboot was asked for by the service rollback: back from version {NEWER}");
         ensure!(history.output.contains(&words), "{history:?}");
