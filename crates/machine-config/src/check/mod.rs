@@ -29,7 +29,7 @@ use crate::syntax::{self, Broken, Fault};
 use crate::text::Text;
 pub(crate) use at::dotted;
 pub(crate) use file::owner_exists;
-pub(crate) use nearest::nearest;
+pub(crate) use nearest::{known, nearest};
 pub(crate) use sink::{Finding, Findings};
 pub(crate) use string::check as check_string;
 pub use walk::Fate;

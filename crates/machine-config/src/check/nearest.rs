@@ -40,6 +40,23 @@ pub(crate) fn key_advice(parent: &str, name: &str) -> Option<String> {
     Some(format!("did you mean `{near}`, which is known at {place}?"))
 }
 
+/// What to do about a key of a table `parent` that resembles nothing.
+pub(crate) fn leave_out(parent: &str) -> String {
+    match parent {
+        "" => "leave it out, or begin its name with `x-` to keep it without effect".to_owned(),
+        _ => known(schema::children(parent).map(Key::leaf).filter(|leaf| *leaf != "*")),
+    }
+}
+
+/// The names that a map may have, as the cure for one that resembles none of them.
+pub(crate) fn known<'c>(names: impl Iterator<Item = &'c str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => "leave it out".to_owned(),
+        names => format!("leave it out; known here: {}", names.join(", ")),
+    }
+}
+
 /// Where a key of this name is known, at most three places.
 fn places(name: &str) -> Vec<String> {
     KEYS.iter()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::nearest::key_advice;
+use super::nearest::{key_advice, leave_out};
 use crate::diagnostic::{Code, Diagnostic, MAX_ERRORS, Report, Severity};
 use crate::redact::without_credentials;
 use crate::text::Text;
@@ -56,7 +56,9 @@ impl Finding {
     }
 
     fn placed(self, text: &Text<'_>) -> Diagnostic {
-        let advice = self.unknown.and_then(|(parent, name)| key_advice(parent, &name));
+        let advice = self
+            .unknown
+            .map(|(parent, name)| key_advice(parent, &name).unwrap_or_else(|| leave_out(parent)));
         let shown = |text: String| without_credentials(&text);
         Diagnostic {
             code: self.code,

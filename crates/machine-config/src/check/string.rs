@@ -141,13 +141,14 @@ fn driver(text: &str) -> Result<Json, ValueError> {
 fn address(text: &str) -> Result<Json, ValueError> {
     match text.parse::<std::net::IpAddr>() {
         Ok(ip) if ip.is_unspecified() || ip.is_multicast() => {
-            Err(ValueError::new(format!("{ip} is the address of no machine"), ""))
+            let cure = "write the address of one machine, \"192.0.2.1\"";
+            Err(ValueError::new(format!("{ip} is the address of no machine"), cure))
         }
         Ok(ip) => Ok(Json::String(ip.to_string())),
         Err(_) => {
             let cure = match text.split_once('/') {
                 Some((ip, _)) if ip.parse::<std::net::IpAddr>().is_ok() => format!("write {ip:?}"),
-                _ => String::new(),
+                _ => "write numbers, \"192.0.2.1\" or \"2001:db8::1\"; names are not looked up here".to_owned(),
             };
             Err(ValueError::new(format!("{text:?} is not an IP address"), cure))
         }

@@ -42,6 +42,9 @@ pub(super) fn cure_for(wanted: &str, value: &DeValue<'_>) -> &'static str {
             "put it between double quotes"
         }
         (text, DeValue::Array(_)) if text.starts_with("a string") => "write one string, not a list",
-        _ => "",
+        ("a list of strings", _) => "write a list of strings, [\"…\"]",
+        ("true or false", _) => "write true or false",
+        ("a whole number" | "a number", _) => "write digits without quotes",
+        _ => "write it between double quotes",
     }
 }

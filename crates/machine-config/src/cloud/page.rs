@@ -24,7 +24,7 @@ pub fn reference_page() -> String {
     });
     section(&mut page, "Without effect", "| key | why |\n| --- | --- |\n", noted);
     let refused = TOPICS.iter().filter_map(|topic| match topic.treatment {
-        Treatment::Refused(why, cure) => Some((topic.key, why, cure)),
+        Treatment::Refused(why, cure) | Treatment::RefusedFor(_, why, cure) => Some((topic.key, why, cure)),
         _ => None,
     });
     section(

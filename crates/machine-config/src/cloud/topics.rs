@@ -23,9 +23,11 @@ pub(crate) enum Treatment {
     Noted(&'static str),
     /// What it asks for cannot be done here, which refuses the document; and what does the same.
     Refused(&'static str, &'static str),
+    /// As [`Treatment::Refused`]; its value is read for what does the same as what stands there.
+    RefusedFor(fn(&mut Walk, &Entry<'_>), &'static str, &'static str),
 }
 
-use Treatment::{Honoured, Noted, Refused};
+use Treatment::{Honoured, Noted, Refused, RefusedFor};
 
 const fn topic(key: &'static str, treatment: Treatment) -> Topic {
     Topic { key, treatment }
@@ -225,7 +227,11 @@ pub(crate) const TOPICS: &[Topic] = &[
     ),
     topic(
         "runcmd",
-        Honoured(packages::commands, "refused, with what does the same"),
+        RefusedFor(
+            packages::commands,
+            NO_COMMANDS,
+            "what does the same as these commands; where nothing does, a container: `[container.NAME]` in a native document",
+        ),
     ),
     topic("salt_minion", Refused("Salt is not run here", RUN_CONTAINER)),
     topic("snap", Refused(NO_PACKAGES, RUN_CONTAINER)),

@@ -49,11 +49,14 @@ impl Walk {
             match topic.map(|topic| topic.treatment) {
                 _ if entry.key.starts_with("x-") => self.settle(entry, Fate::Ignored),
                 // What cannot be read has been reported.
-                Some(Treatment::Honoured(..)) if entry.value.value == Value::Lost => self.settle(entry, Fate::Refused),
+                Some(Treatment::Honoured(..) | Treatment::RefusedFor(..)) if entry.value.value == Value::Lost => {
+                    self.settle(entry, Fate::Refused);
+                }
                 Some(Treatment::Honoured(read, _)) => {
                     self.fates.insert(entry.at.start, Fate::Honoured);
                     read(self, entry);
                 }
+                Some(Treatment::RefusedFor(read, ..)) => read(self, entry),
                 Some(Treatment::Noted(why)) => self.note(entry, &entry.key, why),
                 Some(Treatment::Refused(why, cure)) => self.refuse(entry, &entry.key, why, cure),
                 None => self.unknown(entry, "", TOPICS.iter().map(|topic| topic.key)),
@@ -172,8 +175,13 @@ impl Walk {
             (Value::Scalar(_), "a text") => "put it between quotes",
             (Value::List(_), "a text") => "write one text, not a list",
             (_, "yes or no") => "write `true` or `false`",
+            (Value::Map(_), "a text") => {
+                "write one text; `{{ … }}` of a template is not filled in, and needs quotes to stand as it is"
+            }
+            (_, wanted) if wanted.starts_with("a map") => "write `KEY: VALUE` on a line of its own for each key",
             (_, wanted) if wanted.starts_with("a list") => "write a list: a line `- …` for each entry",
-            _ => "",
+            (_, wanted) if wanted.starts_with("a number") => "write digits",
+            _ => "write one text",
         };
         let message = format!("this is {}, `{path}` is {wanted}", node.article());
         self.error(Code::WrongType, node.span.clone(), path, message, cure);

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use super::keys::{Section, Verdict};
 use crate::Fate;
-use crate::check::nearest;
 use crate::check::network::{Links, Places};
 use crate::check::sink::{Finding, Findings};
 use crate::check::string;
+use crate::check::{known, nearest};
 use crate::diagnostic::Code;
 use crate::model::network::{Link, NameServers};
 use crate::schema::Rule;
@@ -185,7 +185,15 @@ impl Reader {
                     };
                     let message = format!("there is no key {:?} {place}", &*entry.key);
                     let near = nearest(&entry.key, section.rows().map(|row| row.key));
-                    let cure = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+                    let cure = match near {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => known(
+                            section
+                                .rows()
+                                .filter(|row| row.verdict.is_honoured())
+                                .map(|row| row.key),
+                        ),
+                    };
                     self.findings
                         .push(Finding::error(Code::UnknownKey, entry.at.clone(), &path, message).cure(cure));
                 }
@@ -240,8 +248,15 @@ impl Reader {
             format!("`{at}`")
         };
         let message = format!("this is {}, {what} is {wanted}", node.article());
-        self.findings
-            .push(Finding::error(Code::WrongType, node.span.clone(), at, message));
+        let cure = match wanted {
+            "a map" => "write `KEY: VALUE` for each of its keys",
+            "a list" => "write a list: `[…]`, or a line `- …` for each entry",
+            "a yes-or-no" => "write `true` or `false`",
+            "a whole number" => "write digits only",
+            "a time" => "write seconds, or a number with its unit: `30s`",
+            _ => "write one text",
+        };
+        self.error(Code::WrongType, &node.span, at, message, cure);
     }
 
     pub(super) fn error(&mut self, code: Code, span: &Range<usize>, at: &str, message: impl Into<String>, cure: &str) {

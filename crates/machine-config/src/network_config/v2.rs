@@ -99,13 +99,9 @@ fn addresses(reader: &mut Reader, name: &str, link: &mut Link, fields: &Fields<'
             continue;
         };
         if ip.is_ipv4() != (key == "gateway4") {
-            reader.error(
-                Code::BadValue,
-                &node.span,
-                &at,
-                "this is an address of the other family",
-                "",
-            );
+            let cure = "`gateway4` takes an IPv4 address, `gateway6` an IPv6 address";
+            let message = "this is an address of the other family";
+            reader.error(Code::BadValue, &node.span, &at, message, cure);
         } else {
             reader.gateway(name, link, ip, &node.span, &at);
         }

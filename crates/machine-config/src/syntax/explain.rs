@@ -157,7 +157,10 @@ fn explain_value(span: Range<usize>, value: Range<usize>, message: &str) -> Expl
     let at = if span.is_empty() { value } else { span };
     match table.iter().find(|(part, ..)| message.contains(part)) {
         Some((_, ours, cure)) => (at, (*ours).to_owned(), Some((*cure).to_owned())),
-        None => (at, message.to_owned(), None),
+        None => {
+            let cure = "write text as \"…\", a list as [ … ] and a table as { KEY = VALUE }";
+            (at, message.to_owned(), Some(cure.to_owned()))
+        }
     }
 }
 

@@ -221,7 +221,7 @@ pub(crate) fn parse(clean: &str) -> (Spanned<DeTable<'_>>, Vec<Fault>) {
             range,
             first: None,
             message: error.message().to_owned(),
-            cure: None,
+            cure: Some("write `KEY = VALUE` on a line of its own, below the `[NAME]` of its table".to_owned()),
             hidden: 0..0,
         }
     });

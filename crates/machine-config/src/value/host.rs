@@ -93,7 +93,10 @@ impl FromStr for Server {
             return Ok(Self::Address(address));
         }
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-            return Err(ValueError::new(format!("{text:?} is not an IP address"), ""));
+            return Err(ValueError::new(
+                format!("{text:?} is not an IP address"),
+                "write four numbers, \"192.0.2.1\", or a name",
+            ));
         }
         check_domain(text)?;
         Ok(Self::Name(Hostname(text.to_owned())))

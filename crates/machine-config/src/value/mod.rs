@@ -62,7 +62,10 @@ pub(crate) fn absolute_path(text: &str) -> Result<String, ValueError> {
         ));
     }
     if text.len() > 4095 || text.contains('\0') {
-        return Err(ValueError::new("the path is too long or holds a NUL character", ""));
+        return Err(ValueError::new(
+            "the path is too long or holds a NUL character",
+            "shorten it to 4095 bytes of text",
+        ));
     }
     if text.split('/').any(|part| part == "." || part == "..") {
         return Err(ValueError::new(

@@ -62,7 +62,10 @@ impl FromStr for InterfaceAddress {
         let cure = "write an address and the bits of its network, \"192.0.2.10/24\"";
         let (ip, prefix) = split(text, cure)?;
         if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
-            return Err(ValueError::new(format!("{ip} cannot be a link's address"), ""));
+            return Err(ValueError::new(
+                format!("{ip} cannot be a link's address"),
+                "give an address that only this machine has",
+            ));
         }
         if prefix == 0 {
             return Err(ValueError::new("a network of 0 bits holds every address", cure));

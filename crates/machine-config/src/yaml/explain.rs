@@ -43,6 +43,9 @@ impl Explained {
     }
 }
 
+/// The cure when nothing better is known.
+const FORM: &str = "write `KEY: VALUE` on a line of its own, indented like its neighbours, and text between quotes";
+
 /// What the scanner says, when nothing better is known.
 pub(super) fn plain(range: Range<usize>, info: &str) -> Fault {
     Fault {
@@ -51,7 +54,7 @@ pub(super) fn plain(range: Range<usize>, info: &str) -> Fault {
         range,
         first: None,
         message: format!("this is not YAML: {info}"),
-        cure: None,
+        cure: Some(FORM.to_owned()),
     }
 }
 
@@ -94,7 +97,7 @@ fn bare(text: &str, at: usize, info: &str) -> Explained {
         column: 0,
         mark: at..at,
         message: format!("this is not YAML: {info}"),
-        cure: String::new(),
+        cure: FORM.to_owned(),
         hidden: start..end,
     }
 }
@@ -374,7 +377,7 @@ impl Case<'_, '_> {
             extent,
             at..line.range.end,
             format!("this is not YAML: {info}"),
-            "",
+            FORM,
         )
     }
 }
