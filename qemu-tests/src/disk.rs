@@ -85,11 +85,11 @@ impl DiskFile {
         self.write(offset, &byte.iter().map(|byte| byte ^ 1).collect::<Vec<_>>())
     }
 
-    /// Flips a bit in the middle of a file of a slot's root, named by its path without the leading slash.
+    /// Content of a file of a slot's root, the first whose path ends so.
     ///
     /// # Errors
-    /// The file is not there, or holds no whole block.
-    pub fn damage_file(&self, slot: Slot, path: &str) -> Result<()> {
+    /// The root cannot be read, or has no such file.
+    pub fn root_file(&self, slot: Slot, path: &str) -> Result<Vec<u8>> {
         let (start, size) = (slot.root().start(), slot.root().size().unwrap_or_default());
         let root = Reader::open(Window::new(File::open(&self.0)?, start, size)).context("read the root")?;
         let (_, inode) = root
@@ -97,7 +97,16 @@ impl DiskFile {
             .into_iter()
             .find(|(found, _)| found.as_bytes().ends_with(path.as_bytes()))
             .with_context(|| format!("the root has no {path}"))?;
-        let content = root.contents(&inode, 1 << 30)?;
+        Ok(root.contents(&inode, 1 << 30)?)
+    }
+
+    /// Flips a bit in the middle of a file of a slot's root, named by its path without the leading slash.
+    ///
+    /// # Errors
+    /// The file is not there, or holds no whole block.
+    pub fn damage_file(&self, slot: Slot, path: &str) -> Result<()> {
+        let (start, size) = (slot.root().start(), slot.root().size().unwrap_or_default());
+        let content = self.root_file(slot, path)?;
         let block = content
             .chunks_exact(BLOCK)
             .nth(content.len() / BLOCK / 2)

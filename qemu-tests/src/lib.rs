@@ -3,7 +3,9 @@
 //!
 //! Every wait has a deadline; a failed case keeps its machines' consoles and disks and says where.
 
+pub mod bare;
 pub mod case;
+pub mod config_drive;
 pub mod disk;
 pub mod environment;
 pub mod fetch;

@@ -21,6 +21,8 @@ pub enum Bus {
     Nvme,
     /// A stick on a USB 3 controller of its own.
     Usb,
+    /// A disk that speaks USB Attached SCSI, on a USB 3 controller of its own.
+    Uas,
     /// A disc in an optical drive on the chipset's AHCI controller; read-only.
     Cdrom,
 }
@@ -31,6 +33,8 @@ pub enum Card {
     /// virtio-net on PCI.
     #[default]
     Virtio,
+    /// Intel 82540EM.
+    E1000,
     /// Intel 82574L.
     E1000e,
     /// Intel 82576.
@@ -41,17 +45,39 @@ impl Card {
     const fn device(self) -> &'static str {
         match self {
             Card::Virtio => "virtio-net-pci",
+            Card::E1000 => "e1000",
             Card::E1000e => "e1000e",
             Card::Igb => "igb",
         }
     }
 }
 
-/// A raw disk file.
+/// How a disk lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Byte for byte.
+    #[default]
+    Raw,
+    /// QEMU's own.
+    Qcow2,
+}
+
+impl Layout {
+    const fn driver(self) -> &'static str {
+        match self {
+            Layout::Raw => "raw",
+            Layout::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// A disk in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// The raw image.
+    /// The file.
     pub path: PathBuf,
+    /// How the disk lies in it.
+    pub layout: Layout,
     /// Serial number the guest sees.
     pub serial: String,
     /// Controller.
@@ -70,6 +96,7 @@ impl Disk {
     pub fn new(path: impl Into<PathBuf>, serial: &str) -> Disk {
         Disk {
             path: path.into(),
+            layout: Layout::default(),
             serial: serial.to_owned(),
             bus: Bus::VirtioBlk,
             read_only: false,
@@ -146,6 +173,8 @@ pub struct MachineSpec {
     pub memory_mib: u32,
     /// Virtual processors.
     pub cpus: u8,
+    /// Whether the processor hides that it is a virtual one. The boot loader takes its times only then.
+    pub bare_processor: bool,
     /// Executable part of the firmware.
     pub firmware_code: PathBuf,
     /// Variable store of the firmware, private to this machine and writable.
@@ -191,6 +220,7 @@ impl MachineSpec {
         MachineSpec {
             memory_mib: 1024,
             cpus: 1,
+            bare_processor: false,
             firmware_code: firmware_code.to_owned(),
             firmware_vars: firmware_vars.to_owned(),
             disks: vec![system],
@@ -225,7 +255,10 @@ impl MachineSpec {
             line.pair("-global", Some("ICH9-LPC.disable_s3=1"));
         }
         line.pair("-accel", Some(self.accel.argument()));
-        line.pair("-cpu", Some("max"));
+        line.pair(
+            "-cpu",
+            Some(if self.bare_processor { "max,-hypervisor" } else { "max" }),
+        );
         line.pair("-m", Some(&self.memory_mib.to_string()));
         line.pair("-smp", Some(&self.cpus.to_string()));
         line.pair("-chardev", Some("stdio,id=console,signal=off"));
@@ -301,11 +334,11 @@ impl Line {
 
     fn disk(&mut self, index: usize, disk: &Disk) {
         let read_only = if disk.read_only { "on" } else { "off" };
-        let file = comma(&disk.path);
+        let (driver, file) = (disk.layout.driver(), comma(&disk.path));
         self.pair(
             "-blockdev",
             Some(&format!(
-                "driver=raw,node-name=raw{index},read-only={read_only},file.driver=file,file.filename={file}"
+                "driver={driver},node-name=raw{index},read-only={read_only},file.driver=file,file.filename={file}"
             )),
         );
         let node = self.write_log(index, disk).unwrap_or_else(|| format!("raw{index}"));
@@ -330,6 +363,11 @@ impl Line {
                 self.device(&format!(
                     "usb-storage,bus=usb{index}.0,drive={node},serial={serial},removable=on{boot}"
                 ));
+            }
+            Bus::Uas => {
+                self.device(&format!("qemu-xhci,id=usb{index}"));
+                self.device(&format!("usb-uas,id=uas{index},bus=usb{index}.0"));
+                self.device(&format!("scsi-hd,bus=uas{index}.0,drive={node},serial={serial}{boot}"));
             }
             Bus::Cdrom => self.device(&format!("ide-cd,bus=ide.{index},drive={node},serial={serial}{boot}")),
             Bus::Nvme => self.device(&format!("nvme,drive={node},serial={serial}{boot}")),
@@ -484,6 +522,20 @@ mod tests {
         });
         assert!(text.contains("-device qemu-xhci,id=usb0 -device usb-storage,bus=usb0.0,drive=raw0"));
         assert!(text.contains("-device e1000e,netdev=net0,romfile="));
+        let text = line(|spec| spec.disks[0].bus = Bus::Uas);
+        assert!(text.contains("usb-uas,id=uas0,bus=usb0.0 -device scsi-hd,bus=uas0.0,drive=raw0"));
+    }
+
+    #[test]
+    fn a_disk_is_read_as_it_lies_in_its_file() {
+        assert!(line(|_| ()).contains("driver=raw,node-name=raw0"));
+        assert!(line(|spec| spec.disks[0].layout = Layout::Qcow2).contains("driver=qcow2,node-name=raw0"));
+    }
+
+    #[test]
+    fn a_bare_processor_hides_what_it_is() {
+        assert!(line(|spec| spec.bare_processor = true).contains("-cpu max,-hypervisor"));
+        assert!(line(|_| ()).contains("-cpu max "));
     }
 
     #[test]

@@ -263,7 +263,7 @@ fn timeline(core: &Asker<'_>) -> Result<()> {
         last = start;
     }
     let phases: Vec<&str> = spans.iter().filter_map(|span| span["phase"].as_str()).collect();
-    // The loader leaves times where the processor says how fast its counter runs; QEMU's without acceleration does not.
+    // The loader takes times only where neither processor nor firmware says that the machine is virtual; see `metal`.
     let told = boot["zero"] == "firmware";
     ensure!(
         phases.contains(&"firmware") == told && phases.contains(&"loader") == told,

@@ -4,6 +4,7 @@
 mod bill;
 mod cloud_config;
 mod commands;
+mod handed_out;
 mod install;
 mod locked;
 mod metal;
@@ -17,6 +18,7 @@ use keelson_qemu_tests::{Case, case};
 
 static CASES: &[Case] = &[
     Case::short("a_network_config_makes_bond_vlan_and_routes", network::bond_and_vlan),
+    Case::full("a_network_config_is_the_same_in_each_format", network::other_formats),
     Case::full("a_wrong_network_config_is_refused_and_dhcp_serves", network::refused),
     Case::short("metal_comes_up_on_ahci_with_e1000e", metal::ahci_and_e1000e),
     Case::short("every_byte_of_the_image_has_an_owner", bill::every_byte_has_an_owner),
@@ -48,8 +50,10 @@ static CASES: &[Case] = &[
     Case::full("a_panic_reboots_and_is_told", locked::panic),
     Case::short("operators_ask_and_reboot_over_ssh", commands::answers),
     Case::full("what_is_wrong_is_said_and_why_it_started_anew", commands::ailments),
+    Case::full("images_are_the_same_disk_in_each_format", handed_out::formats),
+    Case::full("a_build_machine_installs_onto_a_device", handed_out::onto_a_device),
     Case::full("a_stick_installs_onto_an_empty_disk", install::from_a_stick),
-    Case::full("a_disc_installs_onto_an_empty_disk", install::from_a_disc),
+    Case::full("a_disc_installs_unasked_as_its_document_says", install::from_a_disc),
     Case::full("an_operator_installs_onto_a_second_disk_over_ssh", install::over_ssh),
     Case::short("ssh_opens_to_the_right_key_only", ssh::the_right_key_only),
     Case::short("docker_clients_work_over_ssh", ssh::docker_clients),

@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keelson_os_build::disk::fat;
 use keelson_os_build::qemu::{Bus, Disk, MachineSpec, Service};
+use keelson_qemu_tests::config_drive::config_drive;
 use keelson_qemu_tests::{DiskFile, Environment, Lab};
 
 /// What the firmware of an instance of EC2 says of it.
@@ -51,7 +51,7 @@ pub fn firmware(environment: &Environment) -> Result<()> {
     Lab::run(environment, "source-fw-cfg", |lab| {
         let disk = lab.disk("system")?;
         let given = file(lab, "given.toml", &document("firmware"))?;
-        let drive = config_drive(lab, "drive", &document("drive"))?;
+        let drive = config_drive(lab.directory(), "drive", &document("drive"), None)?;
         let said = boot(lab, "first", &disk, |spec| {
             spec.fw_cfg = vec![("opt/org.keelson/config".into(), given)];
             spec.disks.push(Disk::read_only(&drive, "drive"));
@@ -139,7 +139,7 @@ pub fn others(environment: &Environment) -> Result<()> {
         ensure_applied(&said, "keelson/config.toml on the EFI system partition", &disk, "esp")?;
 
         let disk = lab.disk("config-drive")?;
-        let drive = config_drive(lab, "drive", &document("drive"))?;
+        let drive = config_drive(lab.directory(), "drive", &document("drive"), None)?;
         let said = boot(lab, "config-drive", &disk, |spec| {
             spec.disks.push(Disk::read_only(&drive, "drive"))
         })?;
@@ -155,29 +155,6 @@ pub fn others(environment: &Environment) -> Result<()> {
         })?;
         ensure_applied(&said, "volume cidata (iso9660", &disk, "iso")
     })
-}
-
-/// A config drive with a document.
-fn config_drive(lab: &Lab, name: &str, document: &str) -> Result<PathBuf> {
-    let path = lab.directory().join(format!("{name}.config-2"));
-    let bytes = 36 << 20;
-    let mut image = std::fs::File::create(&path)?;
-    image.set_len(bytes)?;
-    let volume = fat::Volume {
-        bytes,
-        cluster: 512,
-        label: "CONFIG-2",
-        id: 0x6f73_6364,
-        time: 0,
-    };
-    let meta_data = br#"{"uuid": "83679162-1378-4288-a2d4-70e13ec132aa", "hostname": "drive.novalocal"}"#;
-    let files = [
-        ("openstack/latest/meta_data.json".to_owned(), meta_data.as_slice()),
-        ("openstack/latest/user_data".to_owned(), document.as_bytes()),
-        ("openstack/latest/vendor_data.json".to_owned(), b"{}".as_slice()),
-    ];
-    fat::write(&mut image, &volume, &files)?;
-    Ok(path)
 }
 
 /// A NoCloud volume as common tools write it onto an optical medium.
