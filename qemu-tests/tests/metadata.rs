@@ -150,7 +150,7 @@ fn what_passes_is_tried_again() {
 /// Faults that stay: the problem is stated within the budget and names what to do or what is wrong.
 #[test]
 fn what_stays_is_stated_in_time() {
-    use Misbehaviour::{Garbage, Hang, Redirect, Status, Trickle, Truncate};
+    use Misbehaviour::{Body, Garbage, Hang, Redirect, Status, Trickle, Truncate};
     let elsewhere = "http://127.0.0.1:1/".to_owned();
     for (fault, expected) in [
         (Fault::always("/latest/api/token", Hang), "hop limit"),
@@ -167,12 +167,24 @@ fn what_stays_is_stated_in_time() {
         (Fault::always("/latest/meta-data/", Status(401)), "code 401"),
         (Fault::always("/latest/user-data", Redirect(elsewhere)), "code 302"),
         (Fault::always("/latest/user-data", Truncate), "ends too early"),
+        (Fault::always("/", Hang), "hop limit"),
+        (Fault::always("/latest/api/token", Body(vec![b'x'; 2048])), "too long"),
+        (Fault::always("/latest/api/token", Body(b"a b".to_vec())), "no token"),
+        (
+            Fault::always("/latest/meta-data/", Body(vec![b'x'; 128 << 10])),
+            "too long",
+        ),
+        (
+            Fault::always("/latest/meta-data/local-hostname", Body(b"a\0b".to_vec())),
+            "something else",
+        ),
+        (Fault::always("/latest/meta-data/public-keys/0", Hang), "sends nothing"),
         (
             Fault::always("/latest/user-data", Trickle(Duration::from_millis(50))),
             "sends nothing",
         ),
         (
-            Fault::always("/latest/user-data", Misbehaviour::Body(vec![b'x'; 2 << 20])),
+            Fault::always("/latest/user-data", Body(vec![b'x'; 2 << 20])),
             "too long",
         ),
     ] {
@@ -195,6 +207,45 @@ fn what_stays_is_stated_in_time() {
             assert!(asked.iter().all(|asked| asked.method == "PUT"), "{name}: {asked:?}");
         }
     }
+}
+
+/// A service that speaks of another instance the second time: what comes is of one of them, never some of each.
+#[test]
+fn an_answer_is_of_one_instance() {
+    let other = Instance {
+        id: "i-2".to_owned(),
+        hostname: "second second.example".to_owned(),
+        key: None,
+        ..Instance::with_document("schema = 1\n# the second\n")
+    };
+    for path in [
+        "/latest/meta-data/local-hostname",
+        "/latest/meta-data/public-keys/0",
+        "/latest/user-data",
+    ] {
+        let replaced = Misbehaviour::Replaced(Box::new(other.clone()));
+        let server = with_faults(vec![Fault::once(path, replaced)]);
+        let messages = messages(&[server.address()], 1);
+        let answer = answer_of(&messages[0].1);
+        assert_eq!(answer.instance_id.as_deref(), Some("i-2"), "{path}");
+        assert_eq!(answer.hostname.as_deref(), Some("second"), "{path}");
+        assert!(answer.public_keys.is_empty(), "{path}: {:?}", answer.public_keys);
+        assert_eq!(
+            answer.user_data.as_deref(),
+            Some("c2NoZW1hID0gMQojIHRoZSBzZWNvbmQK"),
+            "{path}"
+        );
+    }
+}
+
+/// A document that is small only as long as it is compressed is handed on as it came: whoever expands it does so within
+/// bounds.
+#[test]
+fn a_bomb_is_not_expanded_here() {
+    let bomb = [0x1f, 0x8b, 8, 0, 0xff];
+    let server = Server::start(LOOPBACK, Instance::with_document(bomb), Vec::new()).unwrap();
+    let messages = messages(&[server.address()], 1);
+    assert_eq!(answer_of(&messages[0].1).user_data.as_deref(), Some("H4sIAP8="));
 }
 
 #[test]
@@ -251,8 +302,9 @@ struct Network {
 }
 
 impl Network {
-    fn new() -> Self {
-        let names = ["i", "r", "s"].map(|part| format!("kmd-{}-{part}", std::process::id()));
+    /// `test` tells those of one test from another's.
+    fn new(test: char) -> Self {
+        let names = ["i", "r", "s"].map(|part| format!("kmd-{}-{test}{part}", std::process::id()));
         let network = Self { names };
         let [instance, router, service] = &network.names;
         network.names.iter().for_each(|name| ip(&["netns", "add", name]));
@@ -310,10 +362,29 @@ fn ip(words: &[&str]) {
     );
 }
 
+/// Packets that vanish: nothing answers the first, and that is said of the connection.
+#[test]
+fn privileged_a_way_that_swallows_packets_is_named() {
+    let network = Network::new('w');
+    let [instance, _, service] = &network.names;
+    let server = network.serve(64);
+    ip(&["-n", instance, "route", "add", "default", "via", "10.9.1.1"]);
+    ip(&["-n", service, "route", "add", "blackhole", "10.9.1.0/24"]);
+    let (took, message) = messages_from(Some(instance), &[server.address()], 1).remove(0);
+    let Outcome::Failing { problem } = message.outcome else {
+        panic!("found");
+    };
+    assert!(problem.contains("cannot be connected to in time"), "{problem}");
+    assert!(took < BUDGET + Duration::from_secs(1), "{took:?}");
+    // The way comes back, and so does the machine's question.
+    ip(&["-n", service, "route", "del", "blackhole", "10.9.1.0/24"]);
+    answer_of(&messages_from(Some(instance), &[server.address()], 2).pop().unwrap().1);
+}
+
 /// With a hop limit of 1 a router eats the answer: the connection opens and no byte comes. With 2 all is well.
 #[test]
 fn privileged_a_hop_limit_that_is_too_low_is_named() {
-    let network = Network::new();
+    let network = Network::new('h');
     let [instance, ..] = &network.names;
     let low = network.serve(1);
     let problem = |messages: &[(Duration, Message)]| match &messages[0].1.outcome {

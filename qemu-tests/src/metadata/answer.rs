@@ -8,7 +8,7 @@ use super::wire::{Request, Response};
 const MAX_TTL: u64 = 21600;
 
 /// An instance, as its owner started it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Instance {
     /// Its identity.
     pub id: String,
@@ -27,11 +27,11 @@ pub struct Instance {
 impl Instance {
     /// An instance with this document.
     #[must_use]
-    pub fn with_document(document: &str) -> Instance {
+    pub fn with_document(document: impl Into<Vec<u8>>) -> Instance {
         Instance {
             id: "i-0123456789abcdef0".to_owned(),
             hostname: "ip-10-0-0-1.ec2.internal".to_owned(),
-            user_data: Some(document.as_bytes().to_vec()),
+            user_data: Some(document.into()),
             ..Instance::default()
         }
     }

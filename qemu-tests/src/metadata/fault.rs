@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Instance;
+
 /// How an answer goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misbehaviour {
@@ -27,6 +29,8 @@ pub enum Misbehaviour {
     Body(Vec<u8>),
     /// Closes without a word.
     Close,
+    /// Answers with 503, and from then on for another instance.
+    Replaced(Box<Instance>),
 }
 
 /// A misbehaviour for some requests.

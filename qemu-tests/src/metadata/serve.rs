@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Asked {
 /// What all connections share.
 #[derive(Debug, Default)]
 struct Shared {
-    instance: Instance,
+    instance: Mutex<Instance>,
     faults: Mutex<Vec<Fault>>,
     asked: Mutex<Vec<Asked>>,
     over: AtomicBool,
@@ -43,8 +43,9 @@ impl Server {
     pub fn start(address: SocketAddr, instance: Instance, faults: Vec<Fault>) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
+        let hop_limit = instance.hop_limit;
         let shared = Arc::new(Shared {
-            instance,
+            instance: Mutex::new(instance),
             faults: Mutex::new(faults),
             ..Shared::default()
         });
@@ -54,7 +55,7 @@ impl Server {
                 if of_thread.over.load(Ordering::SeqCst) {
                     return;
                 }
-                if let Some(hops) = of_thread.instance.hop_limit {
+                if let Some(hops) = hop_limit {
                     let _ = stream.set_ttl(hops);
                 }
                 let shared = Arc::clone(&of_thread);
@@ -73,7 +74,7 @@ impl Server {
     /// What was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.shared.asked).clone()
     }
 }
 
@@ -85,9 +86,10 @@ impl Drop for Server {
 }
 
 /// One connection on standard input and output.
-pub fn serve_stdio(instance: Instance) {
+pub fn serve_stdio(instance: Instance, faults: Vec<Fault>) {
     let shared = Shared {
-        instance,
+        instance: Mutex::new(instance),
+        faults: Mutex::new(faults),
         ..Shared::default()
     };
     shared.converse(&mut io::stdin().lock(), &mut io::stdout().lock());
@@ -101,10 +103,14 @@ impl Shared {
                 method: request.method.clone(),
                 path: request.path.clone(),
             };
-            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
-            let response = self.instance.answer(&request);
+            locked(&self.asked).push(asked);
+            let response = locked(&self.instance).answer(&request);
             let done = match self.fault_for(&request.path) {
                 None => response.write(output).is_ok(),
+                Some(Misbehaviour::Replaced(instance)) => {
+                    *locked(&self.instance) = *instance;
+                    Response::status(503, "Fault").write(output).is_ok()
+                }
                 Some(what) => misbehave(&what, &response, output).unwrap_or(false),
             };
             if !done {
@@ -114,13 +120,17 @@ impl Shared {
     }
 
     fn fault_for(&self, path: &str) -> Option<Misbehaviour> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = locked(&self.faults);
         let fault = faults
             .iter_mut()
             .find(|fault| fault.times > 0 && path.starts_with(fault.path))?;
         fault.times -= 1;
         Some(fault.what.clone())
     }
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the connection goes on.
@@ -165,7 +175,8 @@ fn misbehave(what: &Misbehaviour, response: &Response, output: &mut impl Write) 
         }
         Misbehaviour::Garbage => output.write_all(b"\x16\x03\x01 no http at all\n\n")?,
         Misbehaviour::Body(bytes) => return Response::ok(bytes.clone()).write(output).map(|()| true),
-        Misbehaviour::Close => {}
+        // The one that changes what is served is not of the connection.
+        Misbehaviour::Close | Misbehaviour::Replaced(_) => {}
     }
     Ok(false)
 }

@@ -65,6 +65,10 @@ static CASES: &[Case] = &[
         "a_metadata_service_that_is_not_there_is_said_in_time",
         sources::ec2_unreachable,
     ),
+    Case::full(
+        "a_metadata_service_at_fault_leaves_the_machine_up",
+        sources::ec2_at_fault,
+    ),
     Case::full("smbios_esp_config_drive_and_iso_give_documents", sources::others),
 ];
 

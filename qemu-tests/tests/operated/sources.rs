@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keelson_os_build::qemu::{Bus, Disk, MachineSpec, Service};
 use keelson_qemu_tests::config_drive::config_drive;
+use keelson_qemu_tests::ssh::succeed;
 use keelson_qemu_tests::{DiskFile, Environment, Lab};
 
 /// What the firmware of an instance of EC2 says of it.
@@ -70,15 +71,8 @@ pub fn ec2(environment: &Environment) -> Result<()> {
     Lab::run(environment, "source-ec2", |lab| {
         let disk = lab.disk("system")?;
         let given = file(lab, "given.toml", &document("instance"))?;
-        let mock = mock()?;
-        let said = boot(lab, "first", &disk, |spec| {
-            spec.smbios = vec![EC2.into()];
-            spec.service = Some(Service {
-                network: "169.254.0.0/16".into(),
-                address: "169.254.169.254:80".into(),
-                command: format!("{} {}", mock.display(), given.display()),
-            });
-        })?;
+        let command = format!("{} {}", mock()?.display(), given.display());
+        let said = boot(lab, "first", &disk, |spec| serve(spec, command))?;
         ensure!(
             said.contains("asking EC2's metadata service"),
             "it is not said that it is asked:\n{said}"
@@ -91,6 +85,49 @@ pub fn ec2(environment: &Environment) -> Result<()> {
         )?;
         Ok(())
     })
+}
+
+/// Makes a machine an instance with a metadata service, which a program answers.
+fn serve(spec: &mut MachineSpec, command: String) {
+    spec.smbios = vec![EC2.into()];
+    spec.service = Some(Service {
+        network: "169.254.0.0/16".into(),
+        address: "169.254.169.254:80".into(),
+        command,
+    });
+}
+
+/// A service that takes connections and says nothing, then one whose document is a bomb: the machine says what is wrong
+/// and comes up without a document.
+pub fn ec2_at_fault(environment: &Environment) -> Result<()> {
+    Lab::run(environment, "source-ec2-at-fault", |lab| {
+        let disk = lab.disk("system")?;
+        let bomb = bomb(lab)?;
+        let mock = format!("{} {}", mock()?.display(), bomb.display());
+        let said = boot(lab, "silent", &disk, |spec| serve(spec, format!("{mock} hang")))?;
+        ensure!(
+            said.contains("the network gives none yet") && said.contains("takes the connection and sends nothing"),
+            "it is not said what is wrong:\n{said}"
+        );
+        let said = boot(lab, "bomb", &disk, |spec| serve(spec, mock))?;
+        ensure!(
+            said.contains("is not used: it expands to more than"),
+            "the bomb is not told:\n{said}"
+        );
+        ensure!(
+            disk.state_file("/config/current/machine.json").is_err(),
+            "something was applied"
+        );
+        Ok(())
+    })
+}
+
+/// 64 MiB in a few kilobytes.
+fn bomb(lab: &Lab) -> Result<PathBuf> {
+    let path = lab.directory().join("bomb");
+    std::fs::File::create(&path)?.set_len(64 << 20)?;
+    succeed(Command::new("gzip").arg("-9").arg(&path))?;
+    Ok(path.with_extension("gz"))
 }
 
 /// A service that is not there: the machine says so in time, and comes up.
