@@ -86,9 +86,23 @@ pub fn activate(effective: &Effective, secrets: Option<&SecretStore>, places: &P
     }
     let directory = places.run.join("config");
     directory_of_mode(&directory, 0o755).context("make the directory of the effective configuration")?;
+    ask_for_power(&effective.config, places).context("ask for the end of the boot")?;
     let json = generation::json(&effective.config).context("write the configuration as JSON")?;
     write(&directory.join("machine.json"), &json, 0o644).context("write the effective configuration")?;
     Ok(problems)
+}
+
+/// The program that ends a first boot is started only if this folder holds something.
+fn ask_for_power(config: &MachineConfig, places: &Places) -> io::Result<()> {
+    let directory = places.run.join("config/power");
+    directory_of_mode(&directory, 0o755)?;
+    match config.power {
+        Some(_) => write(&directory.join("asked"), b"", 0o644),
+        None => match fs::remove_file(directory.join("asked")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
 }
 
 /// Through the file, which needs neither a capability nor a system call of its own.

@@ -135,8 +135,8 @@ mod tests {
     fn origin(bus: &str, volume_id: &str) -> Origin {
         Origin {
             attachment: Attachment {
-                serial: None,
                 bus: bus.to_owned(),
+                ..Attachment::default()
             },
             volume_id: volume_id.to_owned(),
             ..Origin::only(Kind::Nocloud, "/dev/x")

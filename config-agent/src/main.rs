@@ -9,10 +9,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use keelson_config::generation::Store;
 use keelson_config::places::Places;
 use keelson_config::run::{self, Outcome};
-use keelson_config::source::{self, ec2};
+use keelson_config::source::ec2;
 use keelson_config::status;
 use keelson_config::steps::Steps;
 use keelson_config::{power, remote};
@@ -31,9 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn configure(places: &Places) -> anyhow::Result<()> {
-    let pinned = Store::read_only(&places.config).pinned();
-    let looked = source::look(places, pinned.as_ref());
-    let Outcome { mut status, effective } = run::run(places, looked, Steps::all())?;
+    let Outcome { mut status, effective } = run::run(places, run::look(places), Steps::all())?;
     let provenance = run::provenance_in_force(places).ok().flatten();
     let in_force = provenance
         .as_ref()

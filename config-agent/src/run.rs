@@ -19,7 +19,7 @@ use crate::places::Places;
 use crate::render;
 use crate::rollback::{self, Boot};
 use crate::secrets::SecretStore;
-use crate::source::{Found, Looked, MetaData};
+use crate::source::{self, Found, Looked, MetaData, patience};
 use crate::status::{State, Status};
 use crate::steps::Steps;
 use crate::stores::{Stores, open, usable_places};
@@ -31,6 +31,15 @@ pub struct Outcome {
     pub effective: Effective,
     /// What to say about it.
     pub status: Status,
+}
+
+/// Looks for documents, no longer than what is in force makes worth the wait.
+#[must_use]
+pub fn look(places: &Places) -> Looked {
+    let store = Store::read_only(&places.config);
+    let pinned = store.pinned();
+    let patience = || patience::decide(store.load_in_force().ok().flatten().as_ref(), pinned.as_ref());
+    source::look(places, pinned.as_ref(), patience)
 }
 
 /// Decides and commits, then puts the result into effect for this boot.

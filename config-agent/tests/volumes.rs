@@ -94,6 +94,16 @@ fn a_chain_that_leaves_the_volume_or_runs_in_a_circle_is_an_error_or_short() {
 }
 
 #[test]
+fn names_of_a_folder_are_told_without_reading_its_files() {
+    let disk = fat("esp", 2 << 20, &[("EFI/a long name.efi", b"x"), ("other", b"y")]);
+    let volume = open(&disk);
+    assert_eq!(volume.names("EFI").unwrap().unwrap(), ["a long name.efi"]);
+    assert_eq!(volume.names("efi").unwrap().unwrap().len(), 1);
+    assert!(volume.names("other").unwrap().is_none());
+    assert!(volume.names("EFI/none").unwrap().is_none());
+}
+
+#[test]
 fn what_is_no_volume_is_none() {
     for disk in [vec![], vec![0; 511], vec![0xff; 4096], vec![0; 1 << 20]] {
         assert!(Volume::open(disk.as_slice()).unwrap().is_none());

@@ -18,6 +18,10 @@ use uuid::Uuid;
 const SYS: &str = "/sys";
 const DEV: &str = "/dev";
 const MOUNTS: &str = "/proc/self/mountinfo";
+/// The longest wait for drivers of disks.
+const DETECTING: Duration = Duration::from_secs(40);
+/// Time between two looks for them.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Time between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 
@@ -36,6 +40,7 @@ pub fn facts() -> Result<BootFacts> {
 /// The disks of this machine as they are now.
 #[must_use]
 pub fn survey(facts: &BootFacts) -> Vec<Disk> {
+    await_storage(Path::new(paths::STORAGE_WANTED), Path::new(paths::STORAGE_DETECTED));
     let mounts = std::fs::read_to_string(MOUNTS).unwrap_or_default();
     disks(
         Path::new(SYS),
@@ -43,6 +48,18 @@ pub fn survey(facts: &BootFacts) -> Vec<Disk> {
         &mounts,
         Some(Path::new(&facts.disk.device)),
     )
+}
+
+/// Drivers of disks may be held back while nobody asks for them. A disk that is still missing after this is one that shows
+/// late, and is there when the operator asks again.
+fn await_storage(wanted: &Path, detected: &Path) {
+    if let Err(error) = std::fs::write(wanted, "") {
+        log::warn!(error:%; "drivers of disks cannot be asked for");
+    }
+    let until = Instant::now() + DETECTING;
+    while !detected.exists() && Instant::now() < until {
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Carries out a request; every outcome is told.

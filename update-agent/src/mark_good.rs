@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use keelson_image_layout::boot_entry::FRESH_TRIES;
 use keelson_image_layout::slot_state::decide;
 use keelson_image_layout::{BootFacts, Reason, Slot, SlotState, StateMount, paths};
-use keelson_slot_store::{Esp, Plan, RecordStore};
+use keelson_slot_store::{Esp, Plan, RecordStore, entries_agree};
 
 use crate::commit_task::{Task, decide_task};
 use crate::confirm::confirm;
@@ -38,8 +38,11 @@ pub fn run(facts: &BootFacts, machine: &Machine) -> Result<String> {
         return leave(facts, machine, Reason::Health, &why).map(|()| String::new());
     }
     let state = commit(&open(facts)?, facts)?;
-    let esp = Esp::open(Path::new(&facts.disk.esp)).context("open the boot entries")?;
-    align(&esp, &state, facts.slot)?;
+    let partition = Path::new(&facts.disk.esp);
+    if !entries_agree(partition, &state) {
+        let esp = Esp::open(partition).context("open the boot entries")?;
+        align(&esp, &state, facts.slot)?;
+    }
     confirm_configuration(facts);
     Ok(format!(
         "keelson: committed slot={} version={}\n",

@@ -1,5 +1,6 @@
 //! Block devices as the kernel lists them in `/sys/class/block`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub struct Attachment {
     pub serial: Option<String>,
     /// Path of the bus, without what depends on the order of detection.
     pub bus: String,
+    /// Whether a hypervisor offers it by a bus of its own, whose devices show at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paravirtual: bool,
 }
 
 impl Attachment {
@@ -83,8 +87,27 @@ fn device(entry: &Path, node: PathBuf) -> Option<BlockDevice> {
         attachment: Attachment {
             serial,
             bus: bus_path(&real.to_string_lossy()),
+            paravirtual: is_paravirtual(&real),
         },
     })
+}
+
+/// virtio (block and SCSI), Xen's and Hyper-V's.
+fn is_paravirtual(real: &Path) -> bool {
+    let parts = real.iter().map(|part| part.to_string_lossy());
+    parts
+        .into_iter()
+        .any(|part| ["virtio", "vbd-", "VMBUS"].iter().any(|bus| part.starts_with(bus)))
+}
+
+/// Names and sizes of all block devices: another look is worth its while when they change.
+pub fn shown(sys: &Path) -> Vec<(OsString, Option<String>)> {
+    let entries = fs::read_dir(sys.join("class/block")).into_iter().flatten().flatten();
+    let mut shown: Vec<_> = entries
+        .map(|entry| (entry.file_name(), fs::read_to_string(entry.path().join("size")).ok()))
+        .collect();
+    shown.sort();
+    shown
 }
 
 fn trimmed(path: &Path) -> Option<String> {
@@ -152,6 +175,7 @@ mod tests {
         let at = |serial: Option<&str>, bus: &str| Attachment {
             serial: serial.map(str::to_owned),
             bus: bus.to_owned(),
+            paravirtual: false,
         };
         assert!(at(Some("s"), "a").same_as(&at(Some("s"), "b")));
         assert!(!at(Some("s"), "a").same_as(&at(Some("t"), "a")));

@@ -9,17 +9,14 @@ pub mod credential;
 pub mod ec2;
 pub mod encoding;
 mod esp;
-mod fat;
 mod found;
 mod fw_cfg;
-mod iso;
 mod meta_data;
 pub mod nocloud;
 mod origin;
-mod read;
+pub mod patience;
 mod settle;
 pub mod smbios;
-mod volume;
 mod volumes;
 
 use std::fs::File;
@@ -28,19 +25,19 @@ use std::path::Path;
 use std::time::Instant;
 
 pub use found::{Found, Looked, NetworkConfig, NetworkFormat};
+pub use keelson_volume::{ReadAt, Volume, VolumeError};
 pub use meta_data::MetaData;
 pub use origin::{Kind, Origin};
-pub use read::ReadAt;
-pub use volume::{Volume, VolumeError};
+pub use patience::Patience;
 
 use crate::places::Places;
 
 /// Looks at every local source. Waits a little for devices that the kernel is still detecting: for the firmware's, whose
-/// word comes first, and for disks only while `pinned`, or any document at all, is not found.
+/// word comes first, and for disks only while `pinned`, or any document at all, is not found, and as `patience` says.
 #[must_use]
-pub fn look(places: &Places, pinned: Option<&Origin>) -> Looked {
+pub fn look(places: &Places, pinned: Option<&Origin>, patience: impl Fn() -> Patience) -> Looked {
     let (begun, sys) = (Instant::now(), places.sys.as_path());
-    let waiting = settle::Waiting::new(places);
+    let mut waiting = settle::Waiting::new(places);
     waiting.for_firmware();
     let mut looked = Looked::default();
     fw_cfg::look(sys, &mut looked);
@@ -51,9 +48,16 @@ pub fn look(places: &Places, pinned: Option<&Origin>) -> Looked {
             .iter()
             .any(|found| pinned.is_none_or(|pinned| pinned.same_as(&found.origin)))
     };
+    let mut shown = block::shown(sys);
     let mut volumes = volumes::look(sys, &places.dev);
-    while !enough(&looked.found) && !enough(&volumes.found) && volumes.problems.is_empty() && waiting.worthwhile() {
-        volumes = volumes::look(sys, &places.dev);
+    let mut more = true;
+    while more && !enough(&looked.found) && !enough(&volumes.found) && volumes.problems.is_empty() {
+        // What was detected before time was up is looked at all the same.
+        more = waiting.worthwhile(&patience);
+        let now = block::shown(sys);
+        if now != shown {
+            (shown, volumes) = (now, volumes::look(sys, &places.dev));
+        }
     }
     looked.found.append(&mut volumes.found);
     looked.at.append(&mut volumes.at);

@@ -1,12 +1,12 @@
 //! Whether more devices may appear: a controller without a driver yet, or a disk that its driver has not shown yet.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keelson_image_layout::paths;
 
+use super::Patience;
 use crate::places::Places;
 
 /// The longest the boot waits for drivers. A busy machine needs seconds to load them, and comes up without its document if
@@ -14,8 +14,13 @@ use crate::places::Places;
 const LOADING: Duration = Duration::from_secs(40);
 /// The longest after that, for what drivers show later, such as sticks.
 const DETECTING: Duration = Duration::from_secs(5);
+/// After that a USB without any storage counts as having none. A stick shows itself a fraction of a second after its
+/// controller.
+const USB_LOOKS: Duration = Duration::from_secs(2);
+/// How long a hypervisor's own disks may take to show before others are looked at as well.
+const QUICK: Duration = Duration::from_secs(2);
 /// Time between two looks.
-const STEP: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(20);
 
 /// A bounded wait.
 pub(super) struct Waiting<'a> {
@@ -23,39 +28,63 @@ pub(super) struct Waiting<'a> {
     sys: &'a Path,
     /// Exists once the drivers of the firmware's device and of storage have looked.
     storage_detected: PathBuf,
-    /// When it was first seen.
-    detected: Cell<Option<Instant>>,
+    /// Made when there is a reason to wait for disks.
+    storage_wanted: PathBuf,
+    /// When `storage_detected` was first seen.
+    detected: Option<Instant>,
+    /// What is waited for, once that was asked.
+    patience: Option<Patience>,
 }
 
 impl<'a> Waiting<'a> {
     pub(super) fn new(places: &'a Places) -> Self {
-        let mark = Path::new(paths::STORAGE_DETECTED).file_name().unwrap_or_default();
+        let place = |path: &str| places.run.join(Path::new(path).file_name().unwrap_or_default());
         Self {
             begun: Instant::now(),
             sys: &places.sys,
-            storage_detected: places.run.join(mark),
-            detected: Cell::new(None),
+            storage_detected: place(paths::STORAGE_DETECTED),
+            storage_wanted: place(paths::STORAGE_WANTED),
+            detected: None,
+            patience: None,
         }
     }
 
     /// After a short sleep, whether to look again: not when time is up, nor when nothing more is to come.
-    pub(super) fn worthwhile(&self) -> bool {
+    pub(super) fn worthwhile(&mut self, patience: impl Fn() -> Patience) -> bool {
+        match *self.patience.get_or_insert_with(patience) {
+            Patience::None => return false,
+            Patience::Paravirtual => {
+                return BUSES.iter().any(|bus| bus.quick && bus.pending(self.sys)) && step(self.begun + DETECTING);
+            }
+            Patience::All => {}
+        }
         let detected = self.detected();
-        still_detecting(self.sys, detected.is_some())
+        if detected.is_none() && self.slow_storage_next() && !self.storage_wanted.exists() {
+            // The drivers may be held back for want of somebody who asks.
+            let _ = fs::write(&self.storage_wanted, "");
+        }
+        let usb_looks = detected.is_some_and(|at| at.elapsed() < USB_LOOKS) && has_usb(self.sys);
+        (usb_looks || still_detecting(self.sys, detected.is_some()))
             && step(detected.map_or(self.begun + LOADING, |at| at + DETECTING))
     }
 
     /// Waits until the driver of the hypervisor's firmware device shows what is there, if there is such a device and a
     /// driver for it.
-    pub(super) fn for_firmware(&self) {
+    pub(super) fn for_firmware(&mut self) {
         while firmware_pending(self.sys) && self.detected().is_none() && step(self.begun + LOADING) {}
     }
 
-    fn detected(&self) -> Option<Instant> {
-        if self.detected.get().is_none() && self.storage_detected.exists() {
-            self.detected.set(Some(Instant::now()));
+    /// Whether only controllers of a real bus are left to look at, or a hypervisor's disk keeps everybody waiting.
+    fn slow_storage_next(&self) -> bool {
+        let quick = BUSES.iter().any(|bus| bus.quick && bus.pending(self.sys));
+        !quick || self.begun.elapsed() > QUICK
+    }
+
+    fn detected(&mut self) -> Option<Instant> {
+        if self.detected.is_none() && self.storage_detected.exists() {
+            self.detected = Some(Instant::now());
         }
-        self.detected.get()
+        self.detected
     }
 }
 
@@ -79,6 +108,8 @@ struct Bus {
     attribute: (&'static str, &'static str),
     /// Beginning of a folder's name, at this depth below the device, that shows the end of detection.
     done: (&'static str, usize),
+    /// Whether it is a hypervisor's, on which devices show at once.
+    quick: bool,
 }
 
 /// What may come after the drivers of PCI's controllers: a USB stick is looked at a second later.
@@ -87,17 +118,20 @@ const BUSES: [Bus; 3] = [
         devices: "bus/virtio/devices",
         attribute: ("device", "0x0002"),
         done: ("block", 0),
+        quick: true,
     },
     Bus {
         devices: "bus/virtio/devices",
         attribute: ("device", "0x0008"),
         done: ("driver", 0),
+        quick: true,
     },
     // Interface class 8: mass storage.
     Bus {
         devices: "bus/usb/devices",
         attribute: ("bInterfaceClass", "08"),
         done: ("target", 1),
+        quick: false,
     },
 ];
 
@@ -109,6 +143,11 @@ impl Bus {
             kind.starts_with(self.attribute.1) && !shows(&device, self.done)
         })
     }
+}
+
+/// Whether a driver runs a USB: each has a hub at its root. The hub tells of what is plugged in when it comes round.
+fn has_usb(sys: &Path) -> bool {
+    shows(&sys.join("bus/usb/devices"), ("usb", 0))
 }
 
 /// `detected`: the drivers of PCI's controllers have looked; one without a driver by then stays without.
@@ -177,6 +216,14 @@ mod tests {
             fs::create_dir_all(device.join(done)).unwrap();
             assert!(!still_detecting(root.path()));
         }
+    }
+
+    #[test]
+    fn a_usb_is_one_with_a_hub_at_its_root() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!has_usb(root.path()));
+        fs::create_dir_all(root.path().join("bus/usb/devices/usb1")).unwrap();
+        assert!(has_usb(root.path()));
     }
 
     #[test]

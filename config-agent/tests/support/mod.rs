@@ -12,8 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use keelson_config::places::Places;
-use keelson_config::run::{Outcome, run};
-use keelson_config::source;
+use keelson_config::run::{Outcome, look, run};
 use keelson_config::steps::Steps;
 
 /// A machine whose root is a temporary directory.
@@ -103,9 +102,7 @@ impl Machine {
     }
 
     pub fn boot_watched(&self, steps: Steps<'_>) -> Outcome {
-        let pinned = keelson_config::generation::Store::read_only(&self.places.config).pinned();
-        let looked = source::look(&self.places, pinned.as_ref());
-        run(&self.places, looked, steps).unwrap()
+        run(&self.places, look(&self.places), steps).unwrap()
     }
 
     pub fn read(&self, path: &str) -> String {

@@ -36,6 +36,10 @@ pub const CONTROL: &str = "/run/keelson/control";
 pub const NOTIFY: &str = "/run/keelson/notify";
 /// Exists once the drivers of storage controllers have looked at what hangs on them.
 pub const STORAGE_DETECTED: &str = "/run/keelson/storage-detected";
+/// Made by who looks for disks: their drivers may be held back until then.
+pub const STORAGE_WANTED: &str = "/run/keelson/storage-wanted";
+/// Made when the boot is complete.
+pub const BOOT_COMPLETE: &str = "/run/keelson/boot-complete";
 /// Exists from before the first unit is stopped for the end of the machine; `reboot` or `power-off`.
 pub const SHUTTING_DOWN: &str = "/run/keelson/shutting-down";
 /// The configuration in force, JSON.

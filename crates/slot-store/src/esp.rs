@@ -15,7 +15,7 @@ use crate::entries::{Plan, plan_entry};
 use crate::room::Room;
 
 /// Where boot entries are.
-const ENTRIES: &str = "EFI/Linux";
+pub(crate) const ENTRIES: &str = "EFI/Linux";
 
 /// What went wrong on the EFI system partition.
 #[derive(Debug, Error)]

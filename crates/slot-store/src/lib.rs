@@ -8,6 +8,7 @@ pub mod entries;
 pub mod entry_release;
 pub mod esp;
 pub mod fuzz;
+mod glance;
 pub mod record;
 pub mod resume;
 pub mod room;
@@ -16,6 +17,7 @@ pub mod update;
 
 pub use entries::{Plan, plan_entry, wanted_entry};
 pub use esp::{Esp, EspError};
+pub use glance::entries_agree;
 pub use record::{RecordError, RecordStore};
 pub use resume::{Obstacle, Resume};
 pub use root::{RootWriter, SealedRoot};

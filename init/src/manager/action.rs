@@ -9,7 +9,7 @@ use super::event::Connection;
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start the exec helper for this unit; answered by `Spawned` or `SpawnFailed` before any other event.
+    /// Start the exec helper for this unit; answered by `Spawned`, `SpawnFailed` or `Unneeded` before any other event.
     Spawn {
         /// Which.
         unit: String,

@@ -29,6 +29,11 @@ pub enum Event {
         /// What failed, for people.
         reason: String,
     },
+    /// A `Spawn` action found that there is nothing for the unit to do.
+    Unneeded {
+        /// Whose.
+        unit: String,
+    },
     /// The exec helper became the unit's program.
     Executed {
         /// Whose.

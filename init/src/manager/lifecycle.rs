@@ -46,14 +46,14 @@ impl Manager {
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, now: Duration, name: &str, reason: String, out: &mut Vec<Action>) {
+    pub(super) fn spawn_came_to_nothing(&mut self, now: Duration, name: &str, outcome: Outcome, out: &mut Vec<Action>) {
         let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.spawning) else {
             return;
         };
         entry.spawning = false;
         let then = match entry.state.clone() {
             State::Stopping { then, .. } => then,
-            _ => Then::Judge(Outcome::Failure(reason)),
+            _ => Then::Judge(outcome),
         };
         self.finish_up(now, name, then, out);
     }

@@ -34,6 +34,7 @@ pub use state::{Entry, State, Wish};
 use boot::Boot;
 use request::Caller;
 use shutdown::Shutdown;
+use state::Outcome;
 
 use crate::unit::Unit;
 
@@ -65,7 +66,10 @@ impl Manager {
             Event::Boot => self.begin_boot(now, &mut out),
             Event::Tick => {}
             Event::Spawned { unit, pid } => self.spawned(now, &unit, pid, &mut out),
-            Event::SpawnFailed { unit, reason } => self.spawn_failed(now, &unit, reason, &mut out),
+            Event::SpawnFailed { unit, reason } => {
+                self.spawn_came_to_nothing(now, &unit, Outcome::Failure(reason), &mut out)
+            }
+            Event::Unneeded { unit } => self.spawn_came_to_nothing(now, &unit, Outcome::Clean, &mut out),
             Event::Executed { unit } => self.executed(now, &unit, &mut out),
             Event::ExecFailed { unit, reason } => self.exec_failed(&unit, reason),
             Event::Exited { pid, exit } => self.exited(now, pid, exit, &mut out),

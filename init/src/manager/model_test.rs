@@ -12,7 +12,7 @@ use super::boot::Otherwise;
 use super::scenarios::unit;
 use super::state::State;
 use super::{Action, Authority, BootPolicy, Connection, Event, Exit, Manager, Notification};
-use crate::unit::Kind;
+use crate::unit::{Kind, Restart};
 
 /// What the outside does next; numbers are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -28,6 +28,7 @@ enum Deed {
     Disconnect,
     Orphan(i32),
     SpawnFails,
+    SpawnUnneeded,
     Power,
     NoChildren,
     Handover,
@@ -47,6 +48,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Disconnect),
         1 => (1000..2000).prop_map(Deed::Orphan),
         1 => Just(Deed::SpawnFails),
+        1 => Just(Deed::SpawnUnneeded),
         1 => Just(Deed::NoChildren),
         1 => Just(Deed::Handover),
     ]
@@ -86,6 +88,7 @@ struct World {
     open: BTreeSet<u64>,
     connected: bool,
     fail_next_spawn: bool,
+    next_spawn_unneeded: bool,
     next: u64,
     finished: Option<PowerKind>,
 }
@@ -110,6 +113,7 @@ impl World {
             open: BTreeSet::new(),
             connected: true,
             fail_next_spawn: false,
+            next_spawn_unneeded: false,
             next: 100,
             finished: None,
         };
@@ -120,6 +124,9 @@ impl World {
     fn event(&mut self, event: Event) {
         let mut pending = VecDeque::from([event]);
         while let Some(event) = pending.pop_front() {
+            if let Event::Exited { pid, .. } = &event {
+                self.unreaped.remove(pid);
+            }
             let going_down = self.manager.is_shutting_down();
             for action in self.manager.step(self.now, event) {
                 let is_reply = matches!(action, Action::Reply { .. });
@@ -193,6 +200,13 @@ impl World {
                 reason: "out of pids".into(),
             };
         }
+        // A condition goes with units that may rest only.
+        let rests = self.manager.entries()[&unit]
+            .service()
+            .is_some_and(|service| service.restart != Restart::Always);
+        if rests && std::mem::take(&mut self.next_spawn_unneeded) {
+            return Event::Unneeded { unit };
+        }
         self.next += 1;
         let pid = i32::try_from(self.next).unwrap();
         self.alive.insert(pid, unit.clone());
@@ -206,7 +220,6 @@ impl World {
         if !self.alive.values().any(|owner| *owner == unit) {
             pending.push_back(Event::GroupEmpty { unit });
         }
-        self.unreaped.remove(&pid);
         pending.push_back(Event::Exited { pid, exit });
     }
 
@@ -319,6 +332,7 @@ impl World {
                 exit: Exit::Code(0),
             }),
             Deed::SpawnFails => self.fail_next_spawn = true,
+            Deed::SpawnUnneeded => self.next_spawn_unneeded = true,
             Deed::Power => self.event(Event::AskedToPowerOff {
                 asker: Asker::PowerButton,
             }),

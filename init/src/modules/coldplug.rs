@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Loader;
 
@@ -40,8 +40,7 @@ impl Coldplug {
 
     /// The same for devices of a hypervisor's own buses.
     pub fn run_paravirtual(&mut self, loader: &mut Loader, sys: &Path) -> usize {
-        let paravirtual = |_: &Loader, alias: &str| PARAVIRTUAL.iter().any(|bus| alias.starts_with(bus));
-        self.run_for(loader, sys, paravirtual)
+        self.run_for(loader, sys, |_, alias| is_paravirtual(alias))
     }
 
     /// The same for those devices `wanted` says yes to; the others are asked another time.
@@ -63,20 +62,92 @@ impl Coldplug {
     }
 }
 
-/// Loads drivers for every device of the machine; for the system stage. A hypervisor's own come first: its network
-/// link is what services wait for. Then storage, which the configuration waits for: `storage_detected` is called when its
-/// drivers have looked at what is there.
-pub fn run(storage_detected: impl FnOnce()) -> usize {
-    let (mut coldplug, mut loader, sys) = (Coldplug::default(), Loader::of_running_kernel(), Path::new("/sys"));
-    let paravirtual = coldplug.run_paravirtual(&mut loader, sys);
-    let storage = coldplug.run_for(&mut loader, sys, |_, alias| is_storage(alias));
-    storage_detected();
-    paravirtual + storage + coldplug.run(&mut loader, sys)
+/// Drivers for every device of the machine, in the order in which they are missed; for the system stage.
+#[derive(Debug)]
+pub struct Stages {
+    coldplug: Coldplug,
+    loader: Loader,
+    sys: PathBuf,
+}
+
+impl Stages {
+    /// Of the running kernel.
+    #[must_use]
+    pub fn of_running_kernel() -> Stages {
+        Stages {
+            coldplug: Coldplug::default(),
+            loader: Loader::of_running_kernel(),
+            sys: PathBuf::from("/sys"),
+        }
+    }
+
+    /// Whether a hypervisor offers devices of its own: then disk and network need no others.
+    #[must_use]
+    pub fn is_paravirtual(&self) -> bool {
+        modaliases(&self.sys).iter().any(|alias| is_paravirtual(alias))
+    }
+
+    /// What services wait for, or somebody may: a hypervisor's own devices, then all that is neither storage nor in the
+    /// background.
+    pub fn run_urgent(&mut self) {
+        self.coldplug.run_paravirtual(&mut self.loader, &self.sys);
+        self.coldplug
+            .run_for(&mut self.loader, &self.sys, |_, alias| is_urgent(alias));
+    }
+
+    /// A device that appeared while others are held back: what is urgent, and with `storage` that as well.
+    pub fn take(&mut self, alias: &str, storage: bool) {
+        let wanted = is_urgent(alias) || storage && is_storage(alias);
+        if wanted && self.coldplug.asked.insert(alias.to_owned()) {
+            self.loader.load_for_device(alias);
+        }
+    }
+
+    /// Storage. Its drivers have looked at what is there when this returns.
+    pub fn run_storage(&mut self) {
+        let storage = |_: &Loader, alias: &str| is_storage(alias);
+        self.coldplug.run_for(&mut self.loader, &self.sys, storage);
+    }
+
+    /// Everything else.
+    pub fn run_rest(&mut self) {
+        self.coldplug.run(&mut self.loader, &self.sys);
+    }
+
+    /// Loads drivers for devices that were found elsewhere.
+    pub fn load_all(&mut self, aliases: &BTreeSet<String>) {
+        for alias in aliases {
+            self.loader.load_for_device(alias);
+        }
+    }
+
+    /// Names of the modules loaded so far.
+    #[must_use]
+    pub fn loaded(&self) -> &BTreeSet<String> {
+        self.loader.loaded()
+    }
+}
+
+fn is_urgent(alias: &str) -> bool {
+    !is_storage(alias) && !is_background(alias)
+}
+
+fn is_paravirtual(alias: &str) -> bool {
+    PARAVIRTUAL.iter().any(|bus| alias.starts_with(bus))
 }
 
 /// A controller (PCI class 01), or what was found on one. A driver of such a controller is loaded when it has looked.
 fn is_storage(alias: &str) -> bool {
     alias.starts_with("scsi:") || alias.starts_with("pci:") && alias.contains("bc01sc")
+}
+
+/// Of the board itself, and nothing that a service or a container opens: bridges (PCI class 06) and the bus of sensors
+/// (0c05), features of processors, and what firmware describes, except the power button and a TPM.
+fn is_background(alias: &str) -> bool {
+    let pci = alias.starts_with("pci:") && (alias.contains("bc06sc") || alias.contains("bc0Csc05"));
+    let firmware =
+        alias.starts_with("acpi:") && !["LNXPWRBN", "PNP0C0C", "MSFT0101"].iter().any(|id| alias.contains(id));
+    pci || firmware || alias.starts_with("cpu:") || alias.starts_with("platform:")
 }
 
 #[cfg(test)]
@@ -102,6 +173,19 @@ mod tests {
         );
         assert!(is_storage("pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01") && is_storage("scsi:t-0x05"));
         assert!(!is_storage("pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00"));
+        for (alias, background) in [
+            ("pci:v00008086d00002918sv00001AF4sd00001100bc06sc01i00", true),
+            ("pci:v00008086d00002930sv00001AF4sd00001100bc0Csc05i00", true),
+            ("pci:v00008086d00002934sv00001AF4sd00001100bc0Csc03i00", false),
+            ("pci:v000010DEd00001EB8sv000010DEsd000012A2bc03sc02i00", false),
+            ("pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00", false),
+            ("acpi:LNXPWRBN:", false),
+            ("acpi:PNP0303:", true),
+            ("cpu:type:x86,ven0002fam0017mod0031:feature:,0000", true),
+            ("usb:v0627p0001d0000dc00dsc00dp00ic03isc00ip00in00", false),
+        ] {
+            assert_eq!(is_background(alias), background, "{alias}");
+        }
         let mut coldplug = Coldplug::default();
         let virtio = |_: &Loader, alias: &str| alias.starts_with("virtio:");
         assert_eq!(coldplug.run_for(&mut Loader::open(sys.path()), sys.path(), virtio), 0);

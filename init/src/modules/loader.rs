@@ -107,6 +107,12 @@ impl Loader {
         first_failure.map_or(Ok(count), Err)
     }
 
+    /// Names of what was loaded, in order of the alphabet.
+    #[must_use]
+    pub fn loaded(&self) -> &BTreeSet<String> {
+        &self.loaded
+    }
+
     /// Modules that answer to a name or an alias.
     #[must_use]
     pub fn answers_to(&self, wanted: &str) -> Vec<String> {

@@ -3,18 +3,27 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use keelson_image_layout::paths;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 use rustix::net::SocketFlags;
 
 use super::uevent::{self, Received};
+use crate::modules::coldplug::Stages;
 use crate::modules::{self, Loader};
 
 /// Devices of classes that find their drivers by alias without being on a bus.
 const CLASSES: [&str; 1] = ["/sys/class/input"];
+/// The longest that drivers are held back: a boot that does not come up has other troubles.
+const HOLD: Duration = Duration::from_secs(120);
+/// Time for the containers of the document between a complete boot and drivers that nobody has asked for.
+const CONTAINERS_FIRST: Duration = Duration::from_secs(5);
 
 /// Runs until it is stopped.
 #[must_use]
@@ -28,23 +37,78 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let loaded = modules::coldplug::run(mark_storage) + load_all(&class_aliases());
-    log::info!("drivers loaded for the devices of this machine: {loaded} modules");
-    say_ready();
+    load_stages(&events);
     let mut asked = modules::coldplug::modaliases(Path::new("/sys"));
     loop {
         let alias = match uevent::receive(&events) {
             Received::Event(event) if event.action == "add" => event.modalias,
             // Events were lost, or somebody else spoke: look again.
             Received::Other => {
-                modules::coldplug::run(|| ());
+                Stages::of_running_kernel().run_rest();
                 None
             }
             Received::Event(_) | Received::Nothing => None,
         };
         if let Some(alias) = alias.filter(|alias| asked.insert(alias.clone())) {
-            load_all(&BTreeSet::from([alias]));
+            load(&alias);
         }
+    }
+}
+
+/// What somebody waits for at once. A hypervisor's guest has disk and network by then, and everything else would only
+/// slow down its services while they start.
+fn load_stages(events: &OwnedFd) {
+    let mut stages = Stages::of_running_kernel();
+    stages.run_urgent();
+    // The power button speaks through an input device.
+    stages.load_all(&class_aliases());
+    say_ready();
+    let run = Path::new(paths::RUN);
+    let held_back = stages.is_paravirtual();
+    if held_back {
+        let awaited = [paths::STORAGE_WANTED, paths::BOOT_COMPLETE];
+        hold(run, &awaited, events, |alias| stages.take(alias, false));
+    }
+    stages.run_storage();
+    mark_storage();
+    if held_back {
+        hold(run, &[paths::BOOT_COMPLETE], events, |alias| stages.take(alias, true));
+        // The containers of the document are starting.
+        std::thread::sleep(CONTAINERS_FIRST);
+    }
+    stages.run_rest();
+    stages.load_all(&class_aliases());
+    let names = stages.loaded().iter().map(String::as_str).collect::<Vec<_>>();
+    log::info!("drivers loaded for the devices of this machine: {}", names.join(" "));
+}
+
+/// Returns when one of these files is in the folder `run`, or after [`HOLD`]. Devices that appear meanwhile get their
+/// drivers, as far as `taken` says. Without the kernel's help it holds nothing back.
+fn hold(run: &Path, files: &[&str], events: &OwnedFd, mut taken: impl FnMut(&str)) {
+    let until = Instant::now() + HOLD;
+    let Ok(watch) = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK) else {
+        return;
+    };
+    let made = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    if inotify::add_watch(&watch, run, made).is_err() {
+        return;
+    }
+    while !files.iter().any(|file| Path::new(file).exists()) {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut sources = [&watch, events].map(|source| PollFd::new(source, PollFlags::IN));
+        let Ok(limit) = Timespec::try_from(left) else { return };
+        if left.is_zero() || poll(&mut sources, Some(&limit)).is_err() {
+            return;
+        }
+        if sources.last().is_some_and(|events| !events.revents().is_empty())
+            && let Received::Event(event) = uevent::receive(events)
+            && let Some(alias) = event.modalias.filter(|_| event.action == "add")
+        {
+            taken(&alias);
+        }
+        // What was made does not matter, only that something was.
+        let mut names = [0; 4096];
+        while rustix::io::read(&watch, &mut names).is_ok_and(|length| length > 0) {}
     }
 }
 
@@ -56,12 +120,8 @@ fn mark_storage() {
 }
 
 /// The index of modules is read for the occasion and not kept: devices rarely appear.
-fn load_all(aliases: &BTreeSet<String>) -> usize {
-    if aliases.is_empty() {
-        return 0;
-    }
-    let mut loader = Loader::of_running_kernel();
-    aliases.iter().map(|alias| loader.load_for_device(alias)).sum()
+fn load(alias: &str) {
+    Loader::of_running_kernel().load_for_device(alias);
 }
 
 fn class_aliases() -> BTreeSet<String> {

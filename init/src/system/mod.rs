@@ -186,6 +186,9 @@ impl System {
     }
 
     fn say_boot_complete(&self) {
+        if let Err(error) = std::fs::write(paths::BOOT_COMPLETE, "") {
+            log::warn!("no sign of the complete boot is left: {error}");
+        }
         let after = turn::now().as_secs_f64();
         match &self.facts {
             Some(BootFacts { release, slot, .. }) => {

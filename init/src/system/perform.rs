@@ -15,6 +15,7 @@ impl System {
     /// Performs one action; gives the event it caused at once, if any.
     pub(super) fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
+            Action::Spawn { unit } if !self.is_needed(&unit) => Some(Event::Unneeded { unit }),
             Action::Spawn { unit } => Some(match self.spawn(&unit) {
                 Ok(pid) => Event::Spawned { unit, pid },
                 Err(reason) => Event::SpawnFailed { unit, reason },
@@ -72,6 +73,13 @@ impl System {
                 None
             }
         }
+    }
+
+    /// Whether the condition of the unit, if it has one, is met.
+    fn is_needed(&self, name: &str) -> bool {
+        let unit = self.manager.entries().get(name).map(|entry| &entry.unit);
+        let condition = unit.and_then(|unit| unit.service.as_ref()?.condition_directory_not_empty.as_deref());
+        condition.is_none_or(|directory| std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()))
     }
 
     fn spawn(&mut self, name: &str) -> Result<i32, String> {

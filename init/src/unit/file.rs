@@ -93,6 +93,7 @@ fn fill_service(kind: Kind, raw: RawService) -> Service {
     let restart_delay = raw.restart_delay.unwrap_or(Duration::from_millis(100));
     Service {
         exec: raw.exec,
+        condition_directory_not_empty: raw.condition_directory_not_empty,
         ready: raw.ready.unwrap_or(if oneshot { Ready::Exit } else { Ready::Exec }),
         restart: raw
             .restart
@@ -181,6 +182,17 @@ fn check_service(unit: &Unit, service: &Service) -> Result<(), UnitError> {
         "service.exec",
         service.exec.iter().all(|word| !word.contains('\0')),
         "no NUL bytes",
+    )?;
+    let condition = service.condition_directory_not_empty.as_deref();
+    ensure(
+        "service.condition-directory-not-empty",
+        condition.is_none_or(Path::is_absolute),
+        "must be an absolute path",
+    )?;
+    ensure(
+        "service.condition-directory-not-empty",
+        condition.is_none() || service.restart != Restart::Always,
+        "what may rest is never restarted always",
     )?;
     let oneshot = unit.kind == Kind::Oneshot;
     ensure(
@@ -302,8 +314,9 @@ wants = ["y"]
 after = ["z"]
 [service]
 exec = ["/usr/bin/keelson-journald"]
+condition-directory-not-empty = "/run/keelson"
 ready = "notify"
-restart = "always"
+restart = "on-failure"
 restart-delay = "100ms"
 restart-delay-max = "30s"
 start-limit = { burst = 5, interval = "60s" }
@@ -375,10 +388,10 @@ receive-buffer = "8M"
     fn mistakes_name_their_line() {
         let unknown = FULL.replace("kill = \"group\"", "kil = \"group\"");
         let text = message(&unknown);
-        assert!(text.contains("line 19") && text.contains("kil"), "{text}");
+        assert!(text.contains("line 20") && text.contains("kil"), "{text}");
         let duration = message(&FULL.replace("\"100ms\"", "\"100\""));
         assert!(
-            duration.contains("line 13") && duration.contains("duration"),
+            duration.contains("line 14") && duration.contains("duration"),
             "{duration}"
         );
         let schema = message(&FULL.replace("schema = 1", "schema = 2"));
@@ -389,6 +402,8 @@ receive-buffer = "8M"
     fn contradictions_are_refused() {
         for (from, to, expected) in [
             ("exec = [\"/usr", "exec = [\"usr", "absolute"),
+            ("\"/run/keelson\"", "\"run\"", "absolute path"),
+            ("\"on-failure\"", "\"always\"", "may rest"),
             ("kind = \"service\"", "kind = \"target\"", "a target runs nothing"),
             ("kind = \"service\"", "kind = \"oneshot\"", "oneshots"),
             ("ready = \"notify\"", "ready = \"exit\"", "oneshots"),

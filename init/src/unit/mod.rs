@@ -6,6 +6,7 @@ mod raw;
 pub mod value;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use keelson_manager_api::Kind;
@@ -47,6 +48,8 @@ pub struct Unit {
 pub struct Service {
     /// Absolute path and arguments.
     pub exec: Vec<String>,
+    /// It is started only while this folder holds something; else its start comes to its end at once, and well.
+    pub condition_directory_not_empty: Option<PathBuf>,
     /// What counts as up.
     pub ready: Ready,
     /// When it is started again.

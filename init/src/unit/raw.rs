@@ -2,6 +2,7 @@
 //! mistake. No defaults are decided here.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
@@ -39,6 +40,7 @@ pub(super) struct RawUnit {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawService {
     pub exec: Vec<String>,
+    pub condition_directory_not_empty: Option<PathBuf>,
     pub ready: Option<Ready>,
     pub restart: Option<Restart>,
     #[serde(default, deserialize_with = "duration")]

@@ -174,3 +174,22 @@ fn the_first_start_of_a_unit_is_remembered() {
     story.exits("a", Exit::Code(0)).executed("a").ready("a");
     assert_eq!(times(&story), (Some(5_000_000), Some(5_020_000)));
 }
+
+#[test]
+fn a_unit_with_nothing_to_do_rests_without_failure_and_what_comes_after_it_starts() {
+    let mut story = Story::of(vec![
+        unit("access", "", "restart = \"on-failure\""),
+        unit("once", "", "oneshot"),
+        unit("late", "after = [\"access\"]\nrequires = [\"once\"]", "oneshot"),
+    ]);
+    let mut manager = story.manager.clone();
+    manager.step(story.now, Event::Boot);
+    for name in ["access", "once"] {
+        let unit = name.to_owned();
+        story.actions.extend(manager.step(story.now, Event::Unneeded { unit }));
+    }
+    assert_eq!(story.spawned(), ["late"]);
+    assert_eq!(manager.entries()["access"].state, State::Stopped);
+    assert_eq!(manager.entries()["once"].state, State::Done);
+    assert_eq!(story.failures(), [""; 0]);
+}

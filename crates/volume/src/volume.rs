@@ -4,9 +4,9 @@
 
 use std::io;
 
-use super::fat::Fat;
-use super::iso::Iso;
-use super::read::ReadAt;
+use crate::fat::Fat;
+use crate::iso::Iso;
+use crate::read::ReadAt;
 
 /// A volume whose label was read.
 #[derive(Debug)]
@@ -80,6 +80,18 @@ impl<R: ReadAt> Volume<R> {
         }
     }
 
+    /// Names of what a folder holds, as they are written; `None` when there is no such folder. Only of FAT, whose folders
+    /// are the only ones that are asked for.
+    ///
+    /// # Errors
+    /// The volume is damaged.
+    pub fn names(&self, path: &str) -> Result<Option<Vec<String>>, VolumeError> {
+        match self {
+            Self::Fat(fat) => fat.names(path),
+            Self::Iso(_) => Ok(None),
+        }
+    }
+
     /// Content of a file, names compared without case; `None` when there is none. The path begins at the root directory
     /// and has `/` between its parts.
     ///
@@ -94,7 +106,7 @@ impl<R: ReadAt> Volume<R> {
 }
 
 /// Refuses a size beyond the bound.
-pub(super) fn bounded(name: &str, size: u64, limit: usize) -> Result<usize, VolumeError> {
+pub(crate) fn bounded(name: &str, size: u64, limit: usize) -> Result<usize, VolumeError> {
     match usize::try_from(size) {
         Ok(size) if size <= limit => Ok(size),
         _ => Err(VolumeError::TooLong {

@@ -49,14 +49,14 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 }
 
 /// Little-endian numbers within a block that was read.
-pub(super) fn u16_at(block: &[u8], at: usize) -> u16 {
+pub(crate) fn u16_at(block: &[u8], at: usize) -> u16 {
     block
         .get(at..)
         .and_then(|rest| rest.first_chunk())
         .map_or(0, |bytes| u16::from_le_bytes(*bytes))
 }
 
-pub(super) fn u32_at(block: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(block: &[u8], at: usize) -> u32 {
     block
         .get(at..)
         .and_then(|rest| rest.first_chunk())

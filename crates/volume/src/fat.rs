@@ -3,8 +3,8 @@
 //! After Microsoft's FAT specification 1.03. Takes nothing on trust: every offset is computed with checks, every chain
 //! of clusters is bounded by the size of what it must hold.
 
-use super::read::{ReadAt, u16_at, u32_at};
-use super::volume::{VolumeError, bounded};
+use crate::read::{ReadAt, u16_at, u32_at};
+use crate::volume::{VolumeError, bounded};
 
 /// A FAT volume.
 #[derive(Debug)]
@@ -92,12 +92,12 @@ impl<R: ReadAt> Fat<R> {
         format!("{:04X}-{:04X}", self.serial >> 16, self.serial & 0xffff)
     }
 
-    /// See [`super::volume::Volume::file`].
+    /// See [`crate::Volume::file`].
     ///
     /// # Errors
     /// It is longer than `limit`, or the volume is damaged.
     pub fn file(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, VolumeError> {
-        let Some(entry) = self.find(path)? else {
+        let Some(entry) = self.find(path, 0)? else {
             return Ok(None);
         };
         let size = bounded(path, entry.size.into(), limit)?;
@@ -112,17 +112,31 @@ impl<R: ReadAt> Fat<R> {
         Ok(Some(content))
     }
 
-    /// The entry of a file, folder by folder from the root.
-    fn find(&self, path: &str) -> Result<Option<Entry>, VolumeError> {
+    /// See [`crate::Volume::names`].
+    ///
+    /// # Errors
+    /// The volume is damaged.
+    pub fn names(&self, path: &str) -> Result<Option<Vec<String>>, VolumeError> {
+        let Some(folder) = self.find(path, DIRECTORY)? else {
+            return Ok(None);
+        };
+        let entries = self.directory(folder.cluster)?.into_iter();
+        let named = entries.filter(|entry| entry.attributes & LABEL == 0 && entry.name != "." && entry.name != "..");
+        Ok(Some(named.map(|entry| entry.name).collect()))
+    }
+
+    /// The entry of a file or folder (`kind`), folder by folder from the root.
+    fn find(&self, path: &str, kind: u8) -> Result<Option<Entry>, VolumeError> {
         let mut entries = self.root()?;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
-            let wanted = if parts.peek().is_some() { DIRECTORY } else { 0 };
+            let last = parts.peek().is_none();
+            let wanted = if last { kind } else { DIRECTORY };
             let is_it = |entry: &Entry| {
                 entry.attributes & (LABEL | DIRECTORY) == wanted && entry.name.eq_ignore_ascii_case(part)
             };
             match entries.into_iter().find(is_it) {
-                Some(entry) if wanted == DIRECTORY => entries = self.directory(entry.cluster)?,
+                Some(entry) if !last => entries = self.directory(entry.cluster)?,
                 found => return Ok(found),
             }
         }

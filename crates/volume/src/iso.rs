@@ -2,8 +2,8 @@
 //!
 //! After ECMA-119 and the Joliet specification; of Rock Ridge (IEEE P1282) only the name.
 
-use super::read::{ReadAt, u32_at};
-use super::volume::{VolumeError, bounded};
+use crate::read::{ReadAt, u32_at};
+use crate::volume::{VolumeError, bounded};
 
 /// An ISO 9660 volume.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl<R: ReadAt> Iso<R> {
         &self.id
     }
 
-    /// See [`super::volume::Volume::file`].
+    /// See [`crate::Volume::file`].
     ///
     /// # Errors
     /// It is longer than `limit`, or the volume is damaged.
