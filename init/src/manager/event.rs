@@ -65,6 +65,11 @@ pub enum Event {
         /// Whose.
         unit: String,
     },
+    /// Somebody knocks at a socket of the unit that starts it.
+    Called {
+        /// Whose.
+        unit: String,
+    },
     /// A request on the control socket.
     Asked {
         /// Where the reply goes.

@@ -75,6 +75,7 @@ impl Manager {
             Event::Exited { pid, exit } => self.exited(now, pid, exit, &mut out),
             Event::Notified { unit, message } => self.notified(now, &unit, message, &mut out),
             Event::GroupEmpty { unit } => self.group_empty(now, &unit, &mut out),
+            Event::Called { unit } => self.called(now, unit, &mut out),
             Event::Asked {
                 connection,
                 id,
@@ -120,6 +121,14 @@ impl Manager {
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<String, Entry> {
         &self.entries
+    }
+
+    /// Whether somebody who knocks at its sockets starts the unit: it is down, and was not given up.
+    #[must_use]
+    pub fn may_be_called(&self, name: &str) -> bool {
+        let ready =
+            |entry: &Entry| entry.state == State::Stopped && entry.unit.sockets.iter().any(|socket| socket.starts);
+        !self.is_shutting_down() && self.entries.get(name).is_some_and(ready)
     }
 
     /// Whether the machine is going down.

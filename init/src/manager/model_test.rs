@@ -25,6 +25,7 @@ enum Deed {
     Ready(usize),
     Watchdog(usize),
     Ask(usize, u8),
+    Call(usize),
     Disconnect,
     Orphan(i32),
     SpawnFails,
@@ -45,6 +46,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => any::<usize>().prop_map(Deed::Ready),
         1 => any::<usize>().prop_map(Deed::Watchdog),
         3 => (any::<usize>(), any::<u8>()).prop_map(|(index, what)| Deed::Ask(index, what)),
+        1 => any::<usize>().prop_map(Deed::Call),
         1 => Just(Deed::Disconnect),
         1 => (1000..2000).prop_map(Deed::Orphan),
         1 => Just(Deed::SpawnFails),
@@ -54,7 +56,11 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-const UNITS: [(&str, &str, &str); 7] = [
+/// A socket's table after the service's keys.
+const CALLED: &str =
+    "restart = \"on-failure\"\n[[socket]]\nname = \"s\"\nkind = \"stream\"\npath = \"/s\"\nstarts = true";
+
+const UNITS: [(&str, &str, &str); 8] = [
     ("a", "", "ready = \"notify\"\nrestart = \"always\"\nwatchdog = \"30s\""),
     (
         "b",
@@ -72,6 +78,7 @@ const UNITS: [(&str, &str, &str); 7] = [
         "requires = [\"b\", \"d\"]",
         "restart = \"never\"\nstop-timeout = \"2s\"",
     ),
+    ("called", "boot = false", CALLED),
     ("f", "requires = [\"missing\"]", "oneshot"),
     ("boot-complete", "requires = [\"a\", \"e\"]", ""),
 ];
@@ -295,6 +302,10 @@ impl World {
                 if let Some((_, unit)) = self.pick(index) {
                     self.event(Event::Executed { unit });
                 }
+            }
+            Deed::Call(index) => {
+                let unit = UNITS[index % UNITS.len()].0.to_owned();
+                self.event(Event::Called { unit });
             }
             Deed::ExecFails(index) => {
                 if let Some((_, unit)) = self.pick(index) {

@@ -6,7 +6,8 @@ use keelson_image_layout::boot_history::Asker;
 use keelson_manager_api::{PowerKind, Refusal, Reply, Request, Words};
 
 use super::state::{Entry, State, Then, Waiter, Wish};
-use super::{Action, Authority, Connection, Level, Manager, report};
+use super::{Action, Authority, Connection, Level, Manager, report, restart};
+use crate::unit::Service;
 
 /// Who asks.
 pub(super) struct Caller {
@@ -70,6 +71,28 @@ impl Manager {
                 self.ask_reexec(out);
                 None
             }
+        }
+    }
+
+    /// A knock is nobody's wish: it brings back nothing that was given up, and gives no fresh restart budget.
+    pub(super) fn called(&mut self, now: Duration, name: String, out: &mut Vec<Action>) {
+        if !self.may_be_called(&name) {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&name) else {
+            return;
+        };
+        let history = entry.history.clone();
+        let limit = |service: &Service| restart::check_limit(service, &history, now);
+        if let Some(reason) = entry.service().and_then(limit) {
+            out.push(report(Level::Failure, format!("{name} failed: {reason}")));
+            entry.failure = Some(reason);
+            self.set_state(now, &name, State::Failed, out);
+            return;
+        }
+        self.wish_up(now, vec![name.clone()], out);
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.history = history;
         }
     }
 

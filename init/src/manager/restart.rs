@@ -45,6 +45,12 @@ pub fn decide_restart(service: &Service, history: &History, outcome: &Outcome, n
     }
 }
 
+/// Why a unit that ended well must not be started once more at `now`, if it must not.
+#[must_use]
+pub fn check_limit(service: &Service, history: &History, now: Duration) -> Option<String> {
+    is_exhausted(service, history, now).then(|| describe_limit(service, &Outcome::Clean))
+}
+
 impl History {
     /// Records a start.
     pub fn record_start(&mut self, burst: u32, now: Duration) {

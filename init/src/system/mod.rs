@@ -2,6 +2,7 @@
 //! else here reads one source or performs one kind of action. Single threaded; no call in here may block.
 
 mod authority;
+mod calls;
 pub mod cgroup;
 pub mod console;
 pub mod control;
@@ -26,7 +27,7 @@ pub mod tree;
 mod turn;
 pub mod uevent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -60,6 +61,8 @@ pub struct System {
     control: Control,
     groups: Groups,
     sockets: BTreeMap<String, Vec<OwnedFd>>,
+    /// Units that are down and whose sockets are watched for somebody who needs them.
+    on_call: BTreeSet<String>,
     pipes: BTreeMap<String, OwnedFd>,
     hardware: Option<Hardware>,
     facts: Option<BootFacts>,
@@ -162,6 +165,7 @@ impl System {
             control,
             groups,
             sockets: BTreeMap::new(),
+            on_call: BTreeSet::new(),
             pipes: BTreeMap::new(),
             more_to_reap: true,
             asker: None,

@@ -20,6 +20,8 @@ pub enum Source {
     Group(u32),
     /// Signals, so that children have ended.
     Signals,
+    /// Somebody knocks at a socket of the unit with this index.
+    Call(u32),
     /// Kernel device events.
     Devices,
     /// Power button with this index.
@@ -41,6 +43,7 @@ impl Source {
             Source::Button(index) => (5, index),
             Source::Listener => (6, 0),
             Source::Connection(index) => (7, index),
+            Source::Call(index) => (8, index),
         };
         (kind << 32) | u64::from(index)
     }
@@ -56,6 +59,7 @@ impl Source {
             5 => Source::Button(index),
             6 => Source::Listener,
             7 => Source::Connection(index),
+            8 => Source::Call(index),
             _ => return None,
         })
     }
@@ -84,6 +88,14 @@ impl Sources {
             _ => EventFlags::IN,
         };
         epoll::add(&self.0, descriptor, EventData::new_u64(source.to_number()), flags)
+    }
+
+    /// Watches a descriptor no longer.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn forget(&self, descriptor: impl AsFd) -> rustix::io::Result<()> {
+        epoll::delete(&self.0, descriptor)
     }
 
     /// Waits for at most `timeout` (`None`: for ever); what is ready comes in the order of [`Source`].
@@ -115,6 +127,7 @@ mod tests {
             Source::Pipe(3),
             Source::Group(7),
             Source::Signals,
+            Source::Call(2),
             Source::Devices,
             Source::Button(1),
             Source::Listener,

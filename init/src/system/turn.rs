@@ -28,6 +28,7 @@ impl System {
     }
 
     fn turn(&mut self) {
+        self.watch_for_calls();
         for source in self.sources.wait(self.timeout()) {
             self.serve(source);
         }
@@ -66,6 +67,11 @@ impl System {
                 }
             }
             Source::Signals => self.drain_signals(),
+            Source::Call(index) => {
+                if let Some(unit) = self.name(index) {
+                    self.dispatch(Event::Called { unit });
+                }
+            }
             Source::Devices => {
                 if let Some(hardware) = self.hardware.as_mut() {
                     hardware.drain(&self.sources);

@@ -143,6 +143,7 @@ fn fill_socket(raw: RawSocket) -> Socket {
         owner: raw.owner.unwrap_or_else(|| "root:root".to_owned()),
         pass_credentials: raw.pass_credentials,
         receive_buffer: raw.receive_buffer,
+        starts: raw.starts,
     }
 }
 
@@ -169,6 +170,17 @@ fn check(unit: &Unit) -> Result<(), UnitError> {
         (None, _) => ensure("service", false, "missing; a service or oneshot needs service.exec"),
         (Some(service), _) => check_service(unit, service),
     }
+}
+
+/// Who knocks may start the unit, not others with it: they would start without a limit.
+fn check_called(unit: &Unit) -> Result<(), UnitError> {
+    let called = unit.sockets.iter().any(|socket| socket.starts);
+    let alone = unit.requires.is_empty() && unit.wants.is_empty() && !unit.boot;
+    ensure(
+        "socket.starts",
+        !called || alone,
+        "needs boot = false and neither requires nor wants",
+    )
 }
 
 fn check_service(unit: &Unit, service: &Service) -> Result<(), UnitError> {
@@ -239,6 +251,7 @@ fn check_service(unit: &Unit, service: &Service) -> Result<(), UnitError> {
         "impossible variable name",
     )?;
     check_resources(&unit.resources)?;
+    check_called(unit)?;
     check_sockets(&unit.sockets)
 }
 
@@ -347,6 +360,7 @@ mode = "0666"
 owner = "root:root"
 pass-credentials = true
 receive-buffer = "8M"
+starts = false
 "#;
 
     fn message(text: &str) -> String {
@@ -414,6 +428,7 @@ receive-buffer = "8M"
             ("requires = [\"x\"]", "requires = [\"../x\"]", "impossible name"),
             ("owner = \"root:root\"", "owner = \"root\"", "user:group"),
             ("burst = 5", "burst = 0", "at least 1"),
+            ("starts = false", "starts = true", "needs boot = false"),
         ] {
             assert!(FULL.contains(from));
             let text = message(&FULL.replace(from, to));

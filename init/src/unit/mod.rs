@@ -199,6 +199,9 @@ pub struct Socket {
     pub pass_credentials: bool,
     /// Bytes of receive buffer.
     pub receive_buffer: Option<u64>,
+    /// Whether the unit is started when somebody knocks while it is down.
+    #[serde(default)]
+    pub starts: bool,
 }
 
 /// Types of sockets.

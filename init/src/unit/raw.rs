@@ -97,6 +97,8 @@ pub(super) struct RawSocket {
     pub pass_credentials: bool,
     #[serde(default, deserialize_with = "size")]
     pub receive_buffer: Option<u64>,
+    #[serde(default)]
+    pub starts: bool,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

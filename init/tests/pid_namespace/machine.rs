@@ -28,6 +28,7 @@ pub struct Unit {
     after: Vec<String>,
     service: Vec<String>,
     socket: Option<(String, String, String)>,
+    on_call: bool,
 }
 
 impl Unit {
@@ -40,6 +41,7 @@ impl Unit {
             after: Vec::new(),
             service: vec![format!("exec = [{program:?}]")],
             socket: None,
+            on_call: false,
         }
     }
 
@@ -95,6 +97,12 @@ impl Unit {
         self
     }
 
+    /// Not started with the machine, but by who knocks at its socket.
+    pub fn on_call(mut self) -> Self {
+        self.on_call = true;
+        self
+    }
+
     pub fn socket(mut self, name: &str, kind: &str, mode: &str) -> Self {
         self.socket = Some((name.into(), kind.into(), mode.into()));
         self
@@ -108,8 +116,9 @@ impl Unit {
             after,
             ..
         } = self;
+        let boot = !self.on_call;
         let mut text = format!(
-            "schema = 1\n[unit]\ndescription = \"test\"\nkind = {kind:?}\nrequires = {requires:?}\nafter = {after:?}\n"
+            "schema = 1\n[unit]\ndescription = \"test\"\nkind = {kind:?}\nboot = {boot}\nrequires = {requires:?}\nafter = {after:?}\n"
         );
         if !self.service.is_empty() {
             text += &format!("[service]\n{}\n", self.service.join("\n"));
@@ -118,6 +127,7 @@ impl Unit {
         if let Some((name, kind, mode)) = &self.socket {
             let path = run.join(name);
             text += &format!("[[socket]]\nname = {name:?}\nkind = {kind:?}\npath = {path:?}\nmode = {mode:?}\n");
+            text += &format!("starts = {}\n", self.on_call);
         }
         text
     }
@@ -258,6 +268,11 @@ impl Machine {
             .split_whitespace()
             .filter_map(|pid| state(pid.parse().ok()?))
             .collect()
+    }
+
+    /// Processor time PID 1 has had, as the kernel writes it.
+    pub fn spent_by_init(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/schedstat", self.init)).unwrap()
     }
 
     /// `kill -9` of a process by its id inside.

@@ -175,6 +175,37 @@ fn privileged_what_connects_while_a_service_restarts_is_served_later() {
 }
 
 #[test]
+fn privileged_who_knocks_starts_what_is_down_and_may_end_by_itself() {
+    let machine = Machine::boot(&[Unit::role("once", "one-caller")
+        .line("ready = \"notify\"")
+        .line("restart = \"on-failure\"")
+        .socket("talk", "stream", "0666")
+        .on_call()]);
+    assert_eq!(machine.status("once").state, UnitState::Stopped);
+    let mut earlier = None;
+    for round in 0..3 {
+        if round == 2 {
+            assert_eq!(machine.ask(Request::Reexec), Reply::Done);
+        }
+        let mut stream = UnixStream::connect(machine.path("talk")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"hello").unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        let pid = machine.status("once").main_pid;
+        assert!(pid.is_some() && pid != earlier);
+        earlier = pid;
+        drop(stream);
+        machine.wait_for("once", UnitState::Stopped);
+    }
+    let resting = || {
+        let before = machine.spent_by_init();
+        std::thread::sleep(Duration::from_millis(300));
+        machine.spent_by_init() == before
+    };
+    machine.wait_until("PID 1 to rest while nobody knocks", resting);
+}
+
+#[test]
 fn privileged_a_unit_runs_as_whom_and_with_what_it_asks_for() {
     let machine =
         Machine::boot(&[

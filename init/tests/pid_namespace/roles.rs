@@ -17,6 +17,7 @@ pub fn play() {
         "stubborn" => stubborn(),
         "stops" => stops(),
         "echo" => echo(),
+        "one-caller" => one_caller(),
         "agent" => agent(),
         _ => std::process::exit(99),
     }
@@ -99,6 +100,16 @@ fn echo() {
     for stream in listener.incoming() {
         std::thread::spawn(move || answer(stream.unwrap()));
     }
+}
+
+/// Serves one caller and ends well.
+fn one_caller() {
+    let (_, socket) = keelson_sys::passed_fds::take().pop().unwrap();
+    let listener = UnixListener::from(socket);
+    listener.set_nonblocking(false).unwrap();
+    ready();
+    answer(listener.accept().unwrap().0);
+    std::process::exit(0);
 }
 
 fn answer(mut stream: UnixStream) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keelson_manager_api::{PowerKind, Reply, Request};
+use keelson_manager_api::{PowerKind, Reply, Request, Words};
 
 use super::{SERVICE, Story, unit};
 use crate::manager::{Action, BootPolicy, Event, Exit, Manager, boot::Otherwise, state::State};
@@ -41,6 +41,65 @@ fn order_alone_does_not_start_and_wishes_alone_do_not_order() {
     assert_eq!(story.boot().spawned(), ["early", "idle2", "wisher"]);
     assert_eq!(story.exits("early", Exit::Code(1)).spawned(), ["late"]);
     assert_eq!(*story.state("idle"), State::Stopped);
+}
+
+const SOCKET: &str = "[[socket]]\nname = \"s\"\nkind = \"stream\"\npath = \"/s\"\nstarts = true";
+
+#[test]
+fn who_knocks_too_often_finds_nobody() {
+    let mut story = Story::of(vec![unit("bus", "boot = false", SOCKET)]);
+    story.boot();
+    for _ in 0..5 {
+        story.event(Event::Called { unit: "bus".into() }).executed("bus");
+        story.exits("bus", Exit::Code(0));
+    }
+    story.event(Event::Called { unit: "bus".into() });
+    assert_eq!(*story.state("bus"), State::Failed);
+    assert!(story.failures().join("\n").contains("given up after 5 starts"));
+    assert!(!story.manager.may_be_called("bus"));
+    story.ask(1, Request::Start { unit: "bus".into() });
+    assert!(
+        matches!(story.state("bus"), State::Starting { .. }),
+        "a person's wish starts a new budget"
+    );
+}
+
+#[test]
+fn who_knocks_starts_what_is_down_and_nothing_that_was_given_up() {
+    let mut story = Story::of(vec![
+        unit("bus", "boot = false", &format!("restart = \"on-failure\"\n{SOCKET}")),
+        unit("hopeless", "boot = false", &format!("restart = \"never\"\n{SOCKET}")),
+        unit("silent", "boot = false", SERVICE),
+    ]);
+    let knock = |unit: &str| Event::Called { unit: unit.into() };
+    assert_eq!(story.boot().spawned(), [""; 0]);
+    assert_eq!(story.event(knock("bus")).spawned(), ["bus"]);
+    assert!(!story.manager.may_be_called("silent"), "it has no such socket");
+    assert!(
+        !story.manager.may_be_called("bus"),
+        "it runs: callers are its own affair"
+    );
+    assert_eq!(story.executed("bus").event(knock("bus")).spawned(), [""; 0]);
+    story.exits("bus", Exit::Code(0)).take();
+    assert!(story.manager.may_be_called("bus"));
+    assert_eq!(story.event(knock("bus")).spawned(), ["bus"]);
+
+    story.event(knock("hopeless")).executed("hopeless");
+    story.exits("hopeless", Exit::Code(1)).take();
+    assert!(!story.manager.may_be_called("hopeless"));
+    assert_eq!(story.event(knock("hopeless")).spawned(), [""; 0]);
+    story
+        .ask(
+            1,
+            Request::PowerOff {
+                words: Words::default(),
+            },
+        )
+        .take();
+    assert!(
+        !story.manager.may_be_called("bus"),
+        "nothing starts in a machine that goes down"
+    );
 }
 
 #[test]
