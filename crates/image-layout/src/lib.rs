@@ -5,6 +5,7 @@
 
 pub mod boot_entry;
 pub mod boot_history;
+pub mod bus;
 pub mod efi_variable;
 pub mod facts;
 pub mod fuzz;
@@ -19,6 +20,7 @@ pub mod users;
 pub mod verity;
 
 pub use boot_entry::{Counter, EntryName};
+pub use bus::BusAccess;
 pub use facts::{BootFacts, Disk, SecureBoot, SlotFacts, SlotNodes, StateMount};
 pub use partitions::Part;
 pub use release::Release;

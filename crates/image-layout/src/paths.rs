@@ -52,6 +52,10 @@ pub const METADATA_SOCKET: &str = "/run/keelson/config/metadata.sock";
 pub const RUN_SECRETS: &str = "/run/keelson/secrets";
 /// The engine's API.
 pub const ENGINE_SOCKET: &str = "/run/docker.sock";
+/// The system bus.
+pub const BUS_SOCKET: &str = "/run/dbus/system_bus_socket";
+/// What each running container was granted on the system bus ([`crate::BusAccess`]), one file each, named by its id.
+pub const BUS_GRANTS: &str = "/run/keelson/bus";
 /// Journal: questions.
 pub const JOURNAL_QUERY: &str = "/run/keelson/journal.sock";
 /// Journal: native protocol.

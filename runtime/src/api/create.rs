@@ -1,12 +1,15 @@
 //! The body of `POST /containers/create` → [`ContainerRequest`]. Pure. What the engine cannot do yet
 //! is refused by name, never ignored.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use keelson_image_layout::BusAccess;
 use serde_json::Value;
 
 use super::create_body::{CreateBody, DeviceBody, HostConfig, MountBody, PortBinding, RestartPolicyBody};
 use super::create_known::{find_unknown, says};
+use super::peer::GRANT_BUS;
 use crate::engine::error::EngineError;
 use crate::engine::request::{
     ContainerRequest, DeviceRequest, HostNamespaces, Limits, MountRequest, MountSource, NetworkMode, NetworkRequest,
@@ -58,6 +61,7 @@ pub fn parse_create(body: &[u8]) -> Result<ContainerRequest, EngineError> {
     request.image = body.image;
     request.hostname = body.hostname;
     request.domainname = body.domainname;
+    request.security.bus = parse_bus(&body.labels)?;
     request.labels = body.labels;
     request.process = ProcessRequest {
         entrypoint: body.entrypoint.map(Vec::from),
@@ -360,6 +364,13 @@ fn parse_security(host: &HostConfig) -> Result<SecurityRequest, EngineError> {
         }
     }
     Ok(security)
+}
+
+/// By a label of the request; an image's own labels grant nothing.
+fn parse_bus(labels: &BTreeMap<String, String>) -> Result<Option<BusAccess>, EngineError> {
+    let word = labels.get(GRANT_BUS).map(|word| word.parse());
+    word.transpose()
+        .map_err(|error| invalid(format!("label {GRANT_BUS}: {error}")))
 }
 
 fn parse_device(body: &DeviceBody) -> DeviceRequest {

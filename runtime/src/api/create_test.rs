@@ -265,3 +265,16 @@ proptest::proptest! {
         let _ = parse_create(&body);
     }
 }
+
+#[test]
+fn a_label_of_the_request_grants_the_bus_and_only_the_words_there_are() {
+    let asked = |label: &str| parse(&with("/Labels", json!({ "io.keelson.bus": label })));
+    assert_eq!(parse(&docker_run()).unwrap().security.bus, None);
+    assert_eq!(asked("read").unwrap().security.bus, Some(BusAccess::Read));
+    assert_eq!(asked("operate").unwrap().security.bus, Some(BusAccess::Operate));
+    let refused = asked("all").unwrap_err().to_string();
+    assert!(
+        refused.contains("io.keelson.bus") && refused.contains("\"read\" or \"operate\""),
+        "{refused}"
+    );
+}

@@ -13,6 +13,9 @@ pub const GRANT: &str = "io.keelson.grant";
 /// Its value for the engine's socket.
 pub const GRANT_ENGINE: &str = "engine";
 
+/// Label by which a container is given the machine's system bus: `read` or `operate`.
+pub const GRANT_BUS: &str = "io.keelson.bus";
+
 /// The other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {

@@ -200,6 +200,7 @@ fn lower_security(container: &config::Container) -> SecurityRequest {
         cap_add: names(&container.capabilities.add),
         cap_drop: names(&container.capabilities.drop),
         read_only: container.read_only,
+        bus: container.bus,
         ..SecurityRequest::default()
     }
 }

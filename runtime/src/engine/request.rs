@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use keelson_image_layout::BusAccess;
 use serde::{Deserialize, Serialize};
 
 use super::restart::RestartPolicy;
@@ -242,6 +243,9 @@ pub struct SecurityRequest {
     pub devices: Vec<DeviceRequest>,
     /// Further groups, by name or number.
     pub groups: Vec<String>,
+    /// What it may do on the machine's system bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusAccess>,
 }
 
 /// One device node.

@@ -10,7 +10,7 @@ use oci_spec::runtime::Spec;
 
 use super::disk::{self, DiskError};
 use super::mounts::{MountSourceError, find_mounts};
-use super::{World, cgroup};
+use super::{World, bus, cgroup};
 use crate::engine::record::ContainerRecord;
 use crate::engine::request::NetworkMode;
 use crate::image::{ImageId, MountError};
@@ -118,9 +118,12 @@ fn fill(world: &World, record: &ContainerRecord, bundle: &Path) -> Result<(), Pr
     disk::bound(&world.container_directory(id), id, record.request.limits.disk)?;
     world.mounts.mount_container(&image, &layer)?;
     let rootfs = Rootfs::open(&layer.target).map_err(failed("open", &layer.target))?;
-    let identity = find_identity(&record.resolved.user, &record.request.security.groups, &rootfs)?;
+    let mut groups = record.request.security.groups.clone();
+    groups.extend(bus::group(record));
+    let identity = find_identity(&record.resolved.user, &groups, &rootfs)?;
     make_workdir(record, &rootfs)?;
-    let mounts = find_mounts(world, record, &rootfs)?;
+    let mut mounts = find_mounts(world, record, &rootfs)?;
+    mounts.extend(bus::grant(world, record)?);
     let files = write_etc(world, record)?;
     let security = &record.request.security;
     let nodes = if security.privileged {

@@ -5,8 +5,8 @@ use std::path::Path;
 use oci_spec::runtime::Process;
 use serde::Deserialize;
 
-use super::World;
 use super::bundle::{PrepareError, failed, find_identity};
+use super::{World, bus};
 use crate::engine::execs::ExecRequest;
 use crate::engine::record::ContainerRecord;
 use crate::spec::SpecError;
@@ -32,7 +32,7 @@ impl World {
         let root = self.layer(&record.id).target;
         let identity = match request.user.as_str() {
             "" => None,
-            user => Some(find_identity(user, &[], &open(&root)?)?),
+            user => Some(find_identity(user, bus::group(record).as_slice(), &open(&root)?)?),
         };
         let own = decide_capabilities(&record.request.security)?;
         Ok(plan_exec(process, request, identity.as_ref(), &own).map_err(SpecError::from)?)

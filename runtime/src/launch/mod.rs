@@ -5,6 +5,7 @@
 //! address and ports, was decided by the engine before.
 
 mod bundle;
+mod bus;
 mod cgroup;
 mod copy;
 pub mod disk;
@@ -108,6 +109,7 @@ impl World {
     pub fn clear_run(&self, record: &ContainerRecord) {
         let id = &record.id;
         cgroup::remove(&self.cgroups, id);
+        bus::revoke(self, id);
         self.forget_runtime_state(id);
         self.network.detach(id, record.endpoint.as_ref());
         // A bundle with a configuration is a run that was not cleared.

@@ -153,12 +153,13 @@ fn find_bind(path: &Path, create: bool, privileged: bool) -> Result<PathBuf, Mou
 
 /// What no container may see, whoever asks: values of secrets, and the engine's own state, by which
 /// another container's files could be changed.
-const CLOSED: [&str; 7] = [
+const CLOSED: [&str; 8] = [
     "/state/secrets",
     "/state/machine",
     "/state/containers",
     "/state/config",
     "/run/keelson/secrets",
+    "/run/keelson/bus",
     "/run/keelson/shims",
     "/run/keelson/netns",
 ];

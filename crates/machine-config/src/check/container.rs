@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use keelson_image_layout::paths;
+
 use super::sink::{Finding, Findings};
 use super::view::{Found, View};
 use crate::diagnostic::Code;
@@ -19,6 +21,21 @@ pub(crate) fn check(container: View<'_, '_>, broken: &Broken, out: &mut Findings
             target_is_free(&target, &path, &mut targets, out);
         }
     }
+    bus_has_its_place(container, &targets, out);
+}
+
+/// The engine mounts the bus; a mount of the document's own there would hide it.
+fn bus_has_its_place(container: View<'_, '_>, targets: &[(String, Range<usize>)], out: &mut Findings) {
+    let (Some(span), Some((_, mount))) = (
+        container.key("bus"),
+        targets.iter().find(|(target, _)| target == paths::BUS_SOCKET),
+    ) else {
+        return;
+    };
+    let path = format!("container.{}.bus", container.name);
+    let message = format!("the bus and a mount have the target {:?}", paths::BUS_SOCKET);
+    let finding = Finding::error(Code::MountConflict, span, &path, message).cure("leave the mount out");
+    out.push(finding.related("the mount is here", mount.clone()));
 }
 
 fn ports_need_the_bridge(container: View<'_, '_>, out: &mut Findings) {
@@ -59,10 +76,7 @@ fn capabilities(container: View<'_, '_>, out: &mut Findings) {
 }
 
 /// Directories whose content is secret or is the machine's own bookkeeping of secrets.
-const SECRET_TREES: [&str; 2] = [
-    keelson_image_layout::paths::SECRETS,
-    keelson_image_layout::paths::RUN_SECRETS,
-];
+const SECRET_TREES: [&str; 2] = [paths::SECRETS, paths::RUN_SECRETS];
 
 /// `source` and `size` fit the type of the mount.
 fn source(mount: View<'_, '_>, path: &str, broken: &Broken, out: &mut Findings) {

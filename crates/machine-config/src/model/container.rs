@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use keelson_image_layout::BusAccess;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretRef;
@@ -52,6 +53,10 @@ pub struct Container {
     /// Root file system read-only.
     #[serde(default)]
     pub read_only: bool,
+    /// What it may do on the system bus; without this it has no socket. Left out of the JSON then, so that the digest of an
+    /// older declaration stays what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusAccess>,
     /// Bounds on what it may use.
     #[serde(default)]
     pub limits: Limits,

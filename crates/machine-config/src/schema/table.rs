@@ -463,6 +463,13 @@ const REST: &[Key] = &[
         "Root file system read-only.",
     ),
     row(
+        "container.*.bus",
+        Word(&["read", "operate"]),
+        Optional,
+        Restart,
+        "Gives it the system bus: \"read\" lets it look, \"operate\" lets it start, stop, update and reboot, as an operator may.",
+    ),
+    row(
         "container.*.limits",
         Table,
         Optional,
