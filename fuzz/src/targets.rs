@@ -28,6 +28,14 @@ pub const TARGETS: &[Target] = &[
         run: keelson_image_layout::fuzz::boot_history,
     },
     Target {
+        name: "bus-message",
+        run: keelson_busd::fuzz::fuzz_bus_message,
+    },
+    Target {
+        name: "bus-stream",
+        run: keelson_busd::fuzz::fuzz_bus_stream,
+    },
+    Target {
         name: "cloud-config",
         run: keelson_machine_config::fuzz::cloud_config,
     },

@@ -27,6 +27,7 @@ const TABLE: &[Row] = &[
         false,
         true,
     ),
+    ("bus", "bus", Some(&[]), Seccomp::Service, false, true),
     ("config", "root", Some(&["CAP_CHOWN"]), Seccomp::Service, false, true),
     (
         "config-metadata",

@@ -120,6 +120,29 @@ pub fn seed_with_network(folder: &Path, name: &str, document: &str, network: &st
 /// # Errors
 /// The program is not built.
 pub fn probe() -> Result<Image> {
+    Ok(image(vec![layer(&probe_entries()?)?], &start_probe()))
+}
+
+/// The probe beside a program of Debian that it can run.
+///
+/// # Errors
+/// The package cannot be had, or the probe is not built.
+pub fn probe_beside(package: &'static str, program: &str) -> Result<Image> {
+    let cache = Cache::of_user()?;
+    let mut layers = demo::program_of_debian(&cache, package, program).with_context(|| format!("take {program}"))?;
+    layers.push(layer(&probe_entries()?)?);
+    Ok(image(layers, &start_probe()))
+}
+
+fn start_probe() -> Start {
+    Start {
+        command: ["/probe", "serve", "80"].map(String::from).to_vec(),
+        environment: vec!["PATH=/usr/sbin:/usr/bin".to_owned()],
+        ..Start::default()
+    }
+}
+
+fn probe_entries() -> Result<Vec<Entry>> {
     // Programs lie beside each other, tests in a folder below.
     let own = std::env::current_exe()?;
     let programs = own
@@ -129,7 +152,7 @@ pub fn probe() -> Result<Image> {
         .find(|folder| folder.join("probe").is_file());
     let programs = programs.context("find the probe (run `./just programs`)")?;
     let program = std::fs::read(programs.join("probe")).context("read the probe")?;
-    let entries = [
+    Ok(vec![
         Entry::folder("etc", 0o755),
         Entry::file(
             "etc/passwd",
@@ -138,12 +161,7 @@ pub fn probe() -> Result<Image> {
         ),
         Entry::folder("tmp", 0o1777),
         Entry::file("probe", 0o755, program),
-    ];
-    let start = Start {
-        command: ["/probe", "serve", "80"].map(String::from).to_vec(),
-        ..Start::default()
-    };
-    Ok(image(vec![layer(&entries)?], &start))
+    ])
 }
 
 /// Where the probe was built: beside the folder of the tests.

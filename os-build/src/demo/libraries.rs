@@ -8,7 +8,14 @@ use object::read::elf::{ElfFile64, ProgramHeader};
 use thiserror::Error;
 
 /// Where libraries lie in Debian's packages for this architecture.
-const PLACES: [&str; 4] = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib64", "lib64"];
+// The last is where programs of systemd find what they share.
+const PLACES: [&str; 5] = [
+    "usr/lib/x86_64-linux-gnu",
+    "lib/x86_64-linux-gnu",
+    "usr/lib64",
+    "lib64",
+    "usr/lib/x86_64-linux-gnu/systemd",
+];
 
 /// Why the files of a program are not complete.
 #[derive(Debug, Error)]

@@ -63,11 +63,26 @@ pub fn build(cache: &Cache, tell: &dyn Fn(&str)) -> Result<Image, DemoError> {
         ports: vec![PORT],
         stop_signal: "SIGQUIT".to_owned(),
     };
-    Ok(image(vec![base(&folders)?, site(&folders)?], &start))
+    Ok(image(vec![base(&folders, PROGRAM)?, site(&folders)?], &start))
 }
 
-/// The libraries and the skeleton of a system around them.
-fn base(folders: &[PathBuf]) -> Result<Layer, DemoError> {
+/// One program out of a Debian package, with what it is linked with, as an image's layers.
+///
+/// # Errors
+/// See [`DemoError`].
+pub fn program_of_debian(cache: &Cache, package: &'static str, program: &str) -> Result<Vec<Layer>, DemoError> {
+    let wanted = [package];
+    let packages = Packages::resolve(cache, package, Wanted::WithDependencies(&wanted), false, &|_| ())?;
+    let unpacked = packages.list().iter().map(|package| packages.unpacked(package));
+    let folders = unpacked.collect::<Result<Vec<_>, _>>()?;
+    let found = linked_files(&folders, program)?;
+    let own = found.get(program).map(|file| copied(program, file)).transpose()?;
+    let own = layer(own.as_slice()).map_err(DemoError::Layer)?;
+    Ok(vec![base(&folders, program)?, own])
+}
+
+/// The libraries of a program, and the skeleton of a system around them.
+fn base(folders: &[PathBuf], program: &str) -> Result<Layer, DemoError> {
     let mut entries: Vec<Entry> = [
         "dev",
         "etc",
@@ -93,8 +108,8 @@ fn base(folders: &[PathBuf]) -> Result<Layer, DemoError> {
     ));
     entries.push(Entry::file("etc/group", 0o644, "root:x:0:\nwww-data:x:33:\n"));
     let mut parents = Vec::new();
-    for (path, file) in linked_files(folders, PROGRAM)? {
-        if path != PROGRAM {
+    for (path, file) in linked_files(folders, program)? {
+        if path != program {
             add_parents(&mut entries, &mut parents, &path);
             entries.push(copied(&path, &file)?);
         }

@@ -8,8 +8,9 @@ use keelson_image_layout::paths;
 use super::{Ingredients, RootError, files_of, has, read};
 
 /// Our programs, by file name, in `/usr/bin`.
-pub const PROGRAMS: [&str; 12] = [
+pub const PROGRAMS: [&str; 13] = [
     "keelson",
+    "keelson-busd",
     "keelson-config",
     "keelson-init",
     "keelson-installd",
@@ -27,8 +28,9 @@ pub const PROGRAMS: [&str; 12] = [
 pub const FOREIGN: [(&str, &str); 1] = [("usr/sbin/e2fsck.static", "repairs the state file system after damage")];
 
 /// Where unit files lie in the repository.
-pub const UNIT_FOLDERS: [&str; 9] = [
+pub const UNIT_FOLDERS: [&str; 10] = [
     "init/units",
+    "init/bus/units",
     "init/journal/units",
     "config-agent/units",
     "config-agent/metadata/units",

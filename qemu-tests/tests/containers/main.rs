@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use keelson_qemu_tests::{Case, case};
 
 mod bounds;
+mod bus;
 mod demo;
 mod inside;
 mod posture;
@@ -20,6 +21,7 @@ static CASES: &[Case] = &[
     Case::short("the_root_cannot_be_written", inside::root),
     Case::short("sockets_refuse_a_containers_root", posture::sockets),
     Case::short("every_service_is_confined_as_the_table_says", posture::table),
+    Case::short("busctl_in_a_container_may_do_what_was_granted", bus::granted),
     Case::short("hostile_containers_leave_the_host_responsive", bounds::hostile),
     Case::short("nothing_answers_from_outside_unless_it_was_published", posture::scan).as_root(),
     Case::short("containers_reach_neither_host_nor_metadata", posture::reach),

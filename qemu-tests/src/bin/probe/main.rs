@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod look;
 mod reach;
+mod run;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +55,7 @@ fn answer(path: &str, argument: &str) -> std::io::Result<String> {
         "/connect" => reach::connect(argument),
         "/socket" => reach::ask_socket(argument),
         "/resolve" => reach::resolve(argument),
+        "/run" => run::run(argument),
         "/remount" => hostile::remount_writable(argument),
         _ => Err(std::io::Error::other(format!("no action {path}"))),
     }
