@@ -50,6 +50,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         registries: registries.clone(),
         publisher,
         path: options.config.clone(),
+        status: options.run.join("declared.json"),
         boot_id,
     };
     let (tell, told) = watch::channel(0);

@@ -1,8 +1,9 @@
-//! Asking the container engine for its list.
+//! Asking the container engine for its list, and reading where declared containers stand.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use keelson_engine_client::declared::{DECLARED, DeclaredStatus};
 use keelson_engine_client::{Answer, ask};
 use keelson_image_layout::paths;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,12 @@ impl Machine {
             None,
             ANSWERS_WITHIN,
         )?)
+    }
+
+    /// Where declared containers stand; empty before the engine has said so.
+    #[must_use]
+    pub fn declared(&self) -> DeclaredStatus {
+        self.json(DECLARED).unwrap_or_default()
     }
 }
 

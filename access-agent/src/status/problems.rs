@@ -1,5 +1,6 @@
 //! What is wrong, in plain words, and what to do next. Pure.
 
+use keelson_engine_client::declared::{FailedStep, Failure};
 use keelson_image_layout::{Slot, State, StateMount};
 use keelson_manager_api::{UnitState, UnitStatus};
 use serde::Serialize;
@@ -219,16 +220,41 @@ fn of_containers(report: &Report) -> Vec<Problem> {
             "logs --unit runtimed --boot; then services restart runtimed",
         )];
     };
+    let failing = || {
+        let all = report.declared.iter();
+        all.filter_map(|(name, standing)| Some((name, standing.failure.as_ref()?)))
+    };
     let ailing = containers
         .iter()
-        .filter(|container| matches!(container.state.as_str(), "restarting" | "dead"));
-    ailing
-        .map(|container| {
-            let name = &container.name;
-            problem(
-                format!("container {name} does not stay up: {}", container.status),
-                format!("logs --container {name}"),
-            )
-        })
+        .filter(|container| matches!(container.state.as_str(), "restarting" | "dead"))
+        .filter(|container| failing().all(|(name, _)| *name != container.name));
+    let ailing = ailing.map(|container| {
+        let name = &container.name;
+        problem(
+            format!("container {name} does not stay up: {}", container.status),
+            format!("logs --container {name}"),
+        )
+    });
+    failing()
+        .map(|(name, failure)| of_declared(name, failure))
+        .chain(ailing)
         .collect()
+}
+
+/// A declared container that cannot be had. The engine goes on trying.
+fn of_declared(name: &str, failure: &Failure) -> Problem {
+    let next = match failure.step {
+        FailedStep::Pull => format!(
+            "correct `image` of [container.{name}], its registry's [registry.\"HOST\"], or the way there; \
+             it is tried again by itself"
+        ),
+        FailedStep::Name => format!("remove or rename the other one: docker -H ssh://core@HOST rename {name} OTHER"),
+        FailedStep::Start | FailedStep::Other => {
+            format!("correct [container.{name}] in the document; logs --unit runtimed says more")
+        }
+    };
+    problem(
+        format!("the declared container {name} does not run: {}", failure.reason),
+        next,
+    )
 }

@@ -1,5 +1,8 @@
 //! Everything `status` knows, as programs read it.
 
+use std::collections::BTreeMap;
+
+use keelson_engine_client::declared::Standing;
 use keelson_image_layout::boot_history::Boot;
 use keelson_image_layout::{Reason, Slot, SlotFacts, State, StateMount};
 use keelson_manager_api::{UnitState, UnitStatus};
@@ -63,6 +66,8 @@ pub struct Report {
     pub services: Vec<UnitStatus>,
     /// Every container; absent if the engine does not answer.
     pub containers: Option<Vec<Container>>,
+    /// Where every declared container stands, by name.
+    pub declared: BTreeMap<String, Standing>,
     /// What the network service knows (`/run/keelson/netd/status.json`).
     pub network: Json,
     /// How applying the configuration went (`/run/keelson/config/status.json`).
@@ -103,6 +108,7 @@ impl Report {
             before: machine.history().last_ended().cloned(),
             services,
             containers: machine.containers().ok(),
+            declared: machine.declared().containers,
             network: machine.network(),
             configuration: machine.config_status(),
             memory: machine.memory(),

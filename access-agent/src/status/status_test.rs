@@ -1,5 +1,8 @@
 //! What is said about machines that ail.
 
+use std::collections::BTreeMap;
+
+use keelson_engine_client::declared::{FailedStep, Failure, Standing};
 use keelson_image_layout::{Reason, Slot, SlotFacts, State, StateMount};
 use keelson_manager_api::{Kind, UnitState, UnitStatus};
 use serde_json::json;
@@ -51,6 +54,7 @@ fn well() -> Report {
         before: None,
         services: vec![unit("netd", UnitState::Running)],
         containers: Some(Vec::new()),
+        declared: BTreeMap::new(),
         network: json!({
             "online": true,
             "links": [{ "name": "eth0", "carrier": true, "addresses": ["10.0.2.15/24"] }],
@@ -98,7 +102,7 @@ fn a_well_machine_has_no_problems_and_one_screen() {
 /// What makes a machine ill, and a part of what is said about it.
 type Ailment = (fn(&mut Report), &'static str, &'static str);
 
-const AILMENTS: [Ailment; 15] = [
+const AILMENTS: [Ailment; 18] = [
     (
         |report| {
             report.services[0].state = UnitState::Failed;
@@ -209,7 +213,65 @@ const AILMENTS: [Ailment; 15] = [
         "container web does not stay up: Restarting (1)",
         "logs --container web",
     ),
+    (
+        |report| {
+            declare(
+                report,
+                "pulling r.example/web",
+                FailedStep::Pull,
+                "cannot pull r.example/web: no such image",
+            )
+        },
+        "the declared container web does not run: cannot pull r.example/web: no such image",
+        "correct `image` of [container.web]",
+    ),
+    (
+        // It is one problem, not two, although the engine lists it as restarting.
+        |report| {
+            declare(report, "trying again in 4 s", FailedStep::Start, "no executable /x");
+            report.containers = Some(vec![Container {
+                name: "web".to_owned(),
+                image: "web".to_owned(),
+                state: "restarting".to_owned(),
+                status: "Restarting (127) 1 second ago".to_owned(),
+                ports: Vec::new(),
+            }]);
+        },
+        "does not run: no executable /x",
+        "logs --unit runtimed",
+    ),
+    (
+        |report| {
+            declare(
+                report,
+                "trying again in 4 s",
+                FailedStep::Name,
+                "a container that was not declared has this name",
+            )
+        },
+        "a container that was not declared has this name",
+        "rename web OTHER",
+    ),
 ];
+
+fn declare(report: &mut Report, at: &str, step: FailedStep, reason: &str) {
+    let failure = Some(Failure {
+        step,
+        reason: reason.to_owned(),
+    });
+    let standing = Standing {
+        at: at.to_owned(),
+        failure,
+    };
+    report.declared.insert("web".to_owned(), standing);
+    report.declared.insert(
+        "db".to_owned(),
+        Standing {
+            at: "pulling db".to_owned(),
+            failure: None,
+        },
+    );
+}
 
 #[test]
 fn each_ailment_is_said_in_words_with_the_next_step() {

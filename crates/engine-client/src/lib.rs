@@ -1,5 +1,7 @@
 //! Asking the container engine over its socket, one request of HTTP/1.0 at a time, whose answer ends with the connection.
-//! Blocking, and bounded in time and length.
+//! Blocking, and bounded in time and length. Beside it, the file in which the engine says where declared containers stand.
+
+pub mod declared;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,16 +1,17 @@
 //! Keeps the containers that the machine's configuration declares: reads it at the start and when
 //! told, pulls what is missing, makes, replaces, starts and removes. What fails is tried again with
-//! growing delays, each container on its own, and said in the log and in the unit's status. Nothing
-//! waits for it.
+//! growing delays, each container on its own, and said in the log, in the unit's status and in a file.
+//! Nothing waits for it.
 
 pub mod plan;
+mod progress;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use keelson_engine_client::declared::{FailedStep, Failure};
 use keelson_machine_config::MachineConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use crate::engine::record::ContainerRecord;
 use crate::image::{PullOptions, Reference, Store, pull};
 use crate::registries::{Publisher, Registries};
 use plan::{Declared, Step, decide_step, plan_declared, plan_removals};
+pub use progress::Progress;
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
@@ -38,6 +40,8 @@ pub struct Keeper {
     pub publisher: Publisher,
     /// `machine.json`.
     pub path: PathBuf,
+    /// Where it is told how declared containers stand, a file.
+    pub status: PathBuf,
     /// This boot.
     pub boot_id: String,
 }
@@ -85,24 +89,23 @@ impl Keeper {
                 }
             });
         }
-        let status = Arc::new(watch::Sender::new(Progress::default()));
+        let progress = Arc::new(Progress::new(
+            self.status.clone(),
+            declared.iter().map(|one| one.name.clone()),
+        ));
         for one in declared {
             let worker = Worker {
                 engine: self.engine.clone(),
                 images: Arc::clone(&self.images),
                 registries: self.registries.clone(),
                 boot_id: self.boot_id.clone(),
-                status: Arc::clone(&status),
+                progress: Arc::clone(&progress),
                 declared: one,
             };
-            worker.say("waiting");
             tasks.spawn(worker.keep());
         }
     }
 }
-
-/// What each container is at.
-type Progress = BTreeMap<String, String>;
 
 /// Brings one container to where it should be, then ends: from there the engine's restart policy
 /// keeps it.
@@ -111,7 +114,7 @@ struct Worker {
     images: Arc<Store>,
     registries: Registries,
     boot_id: String,
-    status: Arc<watch::Sender<Progress>>,
+    progress: Arc<Progress>,
     declared: Declared,
 }
 
@@ -122,10 +125,10 @@ impl Worker {
             match self.advance().await {
                 Ok(Advance::Further) => {}
                 Ok(Advance::Done) => return,
-                Err(error) => {
+                Err(failure) => {
                     let (name, seconds) = (self.declared.name.as_str(), delay.as_secs());
-                    log::warn!(container = name, retry_seconds = seconds, error = error.as_str(); "a declared container does not run yet");
-                    self.say(&format!("{error}; trying again in {seconds} s"));
+                    log::warn!(container = name, retry_seconds = seconds, error = failure.reason.as_str(); "a declared container does not run yet");
+                    self.progress.failed(name, failure, seconds);
                     tokio::time::sleep(delay).await;
                     delay = delay.saturating_mul(2).min(LONGEST_DELAY);
                 }
@@ -133,7 +136,7 @@ impl Worker {
         }
     }
 
-    async fn advance(&self) -> Result<Advance, String> {
+    async fn advance(&self) -> Result<Advance, Failure> {
         let name = self.declared.name.clone();
         let action = |reply| Action::Inspect {
             container: format!("/{name}"),
@@ -142,7 +145,7 @@ impl Worker {
         let existing: Option<Box<ContainerRecord>> = match self.engine.ask(action).await {
             Ok(record) if record.name == self.declared.name => Some(record),
             Ok(_) | Err(EngineError::NoSuchContainer(_) | EngineError::Ambiguous(_)) => None,
-            Err(error) => return Err(chain(&error)),
+            Err(error) => return Err(unable(&error)),
         };
         match decide_step(&self.declared, existing.as_deref(), &self.boot_id) {
             Step::Create => self.create().await.map(|()| Advance::Further),
@@ -151,18 +154,21 @@ impl Worker {
                 // What is needed comes first: the old one runs until the new one can.
                 self.ensure_image().await?;
                 let removed = remove(&self.engine, &self.declared.name).await;
-                removed.map(|()| Advance::Further).map_err(|error| chain(&error))
+                removed.map(|()| Advance::Further).map_err(|error| unable(&error))
             }
             Step::Start => self.start().await.map(|()| Advance::Further),
             Step::Keep => {
-                self.say("runs");
+                self.progress.runs(&self.declared.name);
                 Ok(Advance::Done)
             }
-            Step::NameTaken => Err("a container that was not declared has this name".to_owned()),
+            Step::NameTaken => Err(failure(
+                FailedStep::Name,
+                "a container that was not declared has this name".to_owned(),
+            )),
         }
     }
 
-    async fn create(&self) -> Result<(), String> {
+    async fn create(&self) -> Result<(), Failure> {
         self.ensure_image().await?;
         let (name, request) = (self.declared.name.clone(), self.declared.request.clone());
         let action = |reply| Action::Create {
@@ -170,10 +176,14 @@ impl Worker {
             request: Box::new(request),
             reply,
         };
-        self.engine.ask(action).await.map(|_| ()).map_err(|error| chain(&error))
+        self.engine
+            .ask(action)
+            .await
+            .map(|_| ())
+            .map_err(|error| unable(&error))
     }
 
-    async fn start(&self) -> Result<(), String> {
+    async fn start(&self) -> Result<(), Failure> {
         self.say("starting");
         let container = self.declared.name.clone();
         match self.engine.ask(|reply| Action::Start { container, reply }).await {
@@ -182,16 +192,18 @@ impl Worker {
                 Ok(())
             }
             Err(EngineError::NotModified) => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(unable(&error)),
         }
     }
 
-    async fn ensure_image(&self) -> Result<(), String> {
+    async fn ensure_image(&self) -> Result<(), Failure> {
         let image = &self.declared.request.image;
         if self.images.image(image).is_ok() {
             return Ok(());
         }
-        let reference: Reference = image.parse().map_err(|error| chain(&error))?;
+        let reference: Reference = image
+            .parse()
+            .map_err(|error| failure(FailedStep::Pull, chain(&error)))?;
         self.say(&format!("pulling {image}"));
         log::info!(container = self.declared.name.as_str(), image = image.as_str(); "pulling");
         let options = PullOptions {
@@ -199,19 +211,24 @@ impl Worker {
             ..PullOptions::default()
         };
         let pulled = pull(&self.images, &reference, &options).await;
-        let pulled = pulled.map_err(|error| format!("cannot pull {image}: {}", chain(&error)))?;
+        let pulled =
+            pulled.map_err(|error| failure(FailedStep::Pull, format!("cannot pull {image}: {}", chain(&error))))?;
         log::info!(image = image.as_str(), digest:% = pulled.digest; "image pulled");
         Ok(())
     }
 
-    /// One line for all containers, for whoever asks the manager how the unit does.
     fn say(&self, what: &str) {
-        self.status.send_modify(|all| {
-            all.insert(self.declared.name.clone(), what.to_owned());
-            let lines: Vec<String> = all.iter().map(|(name, at)| format!("{name}: {at}")).collect();
-            keelson_daemon::notify::status(&lines.join("; "));
-        });
+        self.progress.at(&self.declared.name, what);
     }
+}
+
+fn failure(step: FailedStep, reason: String) -> Failure {
+    Failure { step, reason }
+}
+
+/// The engine would not make, start or remove it.
+fn unable(error: &EngineError) -> Failure {
+    failure(FailedStep::Start, chain(error))
 }
 
 enum Advance {
