@@ -1,4 +1,4 @@
-//! Writer of the kernel's initramfs archive, "newc". Owner root, no times, inode numbers by position: the same entries
+//! Writer and reader of the kernel's initramfs archive, "newc". Owner root, no times, inode numbers by position: the same entries
 //! give the same bytes.
 //!
 //! Source: kernel `Documentation/driver-api/early-userspace/buffer-format.rst`.
@@ -33,7 +33,7 @@ impl Archive {
     /// The finished archive.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.entry(TRAILER, 0, (0, 0), &[]);
         self.bytes
     }
 
@@ -75,6 +75,56 @@ impl Archive {
     }
 }
 
+/// A file of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed<'a> {
+    /// Path without leading slash.
+    pub path: &'a str,
+    /// Content.
+    pub content: &'a [u8],
+}
+
+/// Bytes of the fixed part of an entry's head.
+const HEAD: usize = 110;
+/// Name of the entry that ends an archive.
+const TRAILER: &str = "TRAILER!!!";
+
+/// The regular files of an archive as [`Archive`] writes it, and every byte that is in none of them: heads and filling.
+/// `None` if it is no such archive, or something follows its end.
+#[must_use]
+pub fn read(archive: &[u8]) -> Option<(Vec<Packed<'_>>, Vec<u8>)> {
+    let (mut files, mut between) = (Vec::new(), Vec::new());
+    let mut at = 0_usize;
+    loop {
+        let head = archive.get(at..at.checked_add(HEAD)?)?.strip_prefix(b"070701")?;
+        let field = |index: usize| {
+            let digits = head.get(index * 8..index * 8 + 8)?;
+            usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        let (mode, len, name_len) = (field(1)?, field(6)?, field(11)?);
+        let name_at = at + HEAD;
+        let name = archive
+            .get(name_at..name_at.checked_add(name_len)?)?
+            .strip_suffix(b"\0")?;
+        let path = std::str::from_utf8(name).ok()?;
+        let content_at = (name_at + name_len).next_multiple_of(4);
+        let content_end = content_at.checked_add(len)?;
+        let content = archive.get(content_at..content_end)?;
+        let next = content_end.next_multiple_of(4);
+        between.extend_from_slice(archive.get(at..content_at)?);
+        between.extend_from_slice(archive.get(content_end..next)?);
+        if path == TRAILER {
+            return (next == archive.len()).then_some((files, between));
+        }
+        if mode & 0o170_000 == REGULAR as usize {
+            files.push(Packed { path, content });
+        } else if len > 0 {
+            return None;
+        }
+        at = next;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -99,6 +149,20 @@ mod tests {
         assert_eq!(&bytes[110..114], b"dev\0");
         assert_eq!(&bytes[14..22], b"000041ed");
         assert!(bytes.ends_with(b"TRAILER!!!\0\0\0\0"));
+    }
+
+    #[test]
+    fn what_was_written_is_read_to_the_last_byte() {
+        let bytes = sample();
+        let (files, between) = read(&bytes).unwrap();
+        let found: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path, file.content)).collect();
+        assert_eq!(found, [("init", &b"#!hello"[..]), ("empty", b"")]);
+        assert_eq!(between.len() + b"#!hello".len(), bytes.len());
+        assert!(read(&bytes[..bytes.len() - 4]).is_none());
+        assert!(read(&[&bytes[..], b"more"].concat()).is_none());
+        for at in 0..bytes.len() {
+            let _ = read(&bytes[..at]);
+        }
     }
 
     #[test]

@@ -63,6 +63,21 @@ pub fn build(cache: &Cache, ingredients: &Ingredients<'_>) -> Result<Vec<u8>, In
     Ok(bytes)
 }
 
+/// The archives of an initramfs, unpacked; `None` if it is made of anything else.
+#[must_use]
+pub fn archives(initramfs: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut archives = Vec::new();
+    let mut rest = initramfs;
+    while !rest.is_empty() {
+        let end = zstd::zstd_safe::find_frame_compressed_size(rest).ok()?;
+        archives.push(zstd::decode_all(rest.get(..end)?).ok()?);
+        rest = rest.get(end..)?;
+        let filling = rest.iter().take_while(|byte| **byte == 0).count();
+        rest = rest.get(filling..)?;
+    }
+    Some(archives)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, InitramfsError> {
     std::fs::read(path).map_err(|source| InitramfsError::File {
         path: path.to_owned(),
@@ -184,13 +199,14 @@ mod tests {
             bytes,
             build(&Cache::at(&place.path().join("other")), &ingredients).unwrap()
         );
-        let end = zstd::zstd_safe::find_frame_compressed_size(&bytes).unwrap();
-        let first = zstd::decode_all(&bytes[..end]).unwrap();
-        let second = zstd::decode_all(&bytes[end.next_multiple_of(4)..]).unwrap();
+        let archives = archives(&bytes).unwrap();
+        let [first, second] = archives.as_slice() else {
+            panic!("{}", archives.len())
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(text(&first).contains("usr/lib/modules/6/kernel/a/b-c.ko"));
-        assert!(text(&first).contains("usr/lib/modules/6/modules.dep"));
-        assert!(text(&second).contains("\"root_hash\": \"0101"));
-        assert!(text(&second).contains("b_c\n"));
+        assert!(text(first).contains("usr/lib/modules/6/kernel/a/b-c.ko"));
+        assert!(text(first).contains("usr/lib/modules/6/modules.dep"));
+        assert!(text(second).contains("\"root_hash\": \"0101"));
+        assert!(text(second).contains("b_c\n"));
     }
 }

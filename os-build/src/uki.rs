@@ -271,6 +271,24 @@ pub fn sections(entry: &[u8]) -> Vec<(String, &[u8])> {
         .collect()
 }
 
+/// Every byte of a boot entry that is in none of its [`sections`]: its head, the filling, and a signature.
+#[must_use]
+pub fn between_sections(entry: &[u8]) -> Vec<u8> {
+    let start = entry.as_ptr() as usize;
+    let mut held: Vec<(usize, usize)> = sections(entry)
+        .iter()
+        .map(|(_, bytes)| (bytes.as_ptr() as usize - start, bytes.len()))
+        .collect();
+    held.sort_unstable();
+    let (mut between, mut at) = (Vec::new(), 0);
+    for (from, len) in held {
+        between.extend_from_slice(entry.get(at..from).unwrap_or_default());
+        at = at.max(from + len);
+    }
+    between.extend_from_slice(entry.get(at..).unwrap_or_default());
+    between
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use object::write::pe::{NtHeaders, Writer};

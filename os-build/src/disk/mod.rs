@@ -6,4 +6,4 @@
 pub mod assemble;
 pub mod state;
 
-pub use keelson_installer::{esp, fat, region, table};
+pub use keelson_installer::{esp, fat, region, table, template};

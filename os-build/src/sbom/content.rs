@@ -1,21 +1,19 @@
-//! What lies on a disk, with the owner of each piece: files of the root, sections of the boot entry, files of the EFI
-//! system partition.
+//! What lies in a slot of a disk, with the owner of each piece: files of the root, sections of the boot entry, files of
+//! the initramfs in it; and the files of the EFI system partition.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use keelson_erofs::{Reader, Window};
 use keelson_image_layout::slot_state::{COPY_BYTES, COPY_OFFSETS};
-use keelson_image_layout::{Part, RootHash, Slot, SlotState};
+use keelson_image_layout::{Part, RootHash, Slot, SlotState, State};
 
 use super::owner::{self, Owner};
-use crate::deb;
 use crate::disk::esp;
 use crate::disk::region::{ReadOnly, Region};
-use crate::uki;
+use crate::{cpio, deb, initramfs, uki};
 
 /// Largest file of a root.
 const FILE_MOST: u64 = 256 << 20;
@@ -23,12 +21,19 @@ const FILE_MOST: u64 = 256 << 20;
 /// Something with an owner.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// `root/usr/bin/keelson`, `boot-entry/.linux`, `esp/EFI/BOOT/BOOTX64.EFI`.
+    /// `root/usr/bin/keelson`, `boot-entry/.linux`, `initramfs/init`, `esp/EFI/BOOT/BOOTX64.EFI`.
     pub name: String,
     /// Whose it is, if any rule says so.
     pub owner: Option<Owner>,
     /// The bytes; of a link its target.
     pub bytes: Vec<u8>,
+}
+
+impl Item {
+    /// What tells whether two slots hold the same.
+    pub(super) fn key(&self) -> (&str, &[u8]) {
+        (&self.name, &self.bytes)
+    }
 }
 
 /// Everything of one slot.
@@ -53,9 +58,8 @@ impl Content {
     ///
     /// # Errors
     /// The disk is damaged or no disk of ours.
-    pub fn read(disk: &Path, slot: Slot) -> Result<Content> {
-        let file = File::open(disk)?;
-        let (mut items, time) = root_items(&file, slot)?;
+    pub fn read(disk: &File, slot: Slot) -> Result<Content> {
+        let (mut items, time) = root_items(disk, slot)?;
         let find = |name: &str| {
             let found = items.iter().find(|item| item.name == format!("root/{name}"));
             found
@@ -64,14 +68,14 @@ impl Content {
         };
         let packages = serde_json::from_slice(&find("usr/share/keelson/packages.json")?).context("list of packages")?;
         let (version, variant) = os_release(&find("usr/lib/os-release")?)?;
-        items.extend(boot_items(&file, slot)?);
+        items.extend(boot_items(disk, slot)?);
         Ok(Content {
             items,
             packages,
             version,
             variant,
             time,
-            root_hash: root_hash(&file, slot)?,
+            root_hash: root_hash(disk, slot)?,
         })
     }
 }
@@ -111,11 +115,28 @@ fn root_items(disk: &File, slot: Slot) -> Result<(Vec<Item>, u64)> {
     Ok((items, time))
 }
 
-/// Files of the EFI system partition, and the sections of the slot's boot entry.
-fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
+/// The files of the EFI system partition.
+fn esp_files(disk: &File) -> Result<Vec<esp::Held>> {
     let len = Part::Esp.size().unwrap_or_default();
-    let files = esp::read(ReadOnly(Region::new(disk, Part::Esp.start(), len)))?.files;
+    Ok(esp::read(ReadOnly(Region::new(disk, Part::Esp.start(), len)))?.files)
+}
+
+/// Files of the EFI system partition that are no machine's own.
+pub(super) fn esp_items(disk: &File) -> Result<Vec<Item>> {
+    let files = esp_files(disk)?.into_iter();
+    let of_release = files.filter(|file| !owner::is_of_one_machine(&file.path));
+    let items = of_release.map(|file| Item {
+        owner: owner::of_esp(&file.path),
+        name: format!("esp/{}", file.path),
+        bytes: file.bytes,
+    });
+    Ok(items.collect())
+}
+
+/// The sections of a slot's boot entry, what is between them, and what its initramfs holds.
+fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
     let stem = format!("{}/{}", esp::ENTRIES, slot.entry_stem());
+    let files = esp_files(disk)?;
     let entry = files.iter().find(|file| file.path.starts_with(&stem));
     let entry = entry.with_context(|| format!("no boot entry of slot {slot}"))?;
     let sections = uki::sections(&entry.bytes).into_iter().map(|(name, bytes)| Item {
@@ -125,24 +146,57 @@ fn boot_items(disk: &File, slot: Slot) -> Result<Vec<Item>> {
     });
     let mut items: Vec<Item> = sections.collect();
     ensure!(!items.is_empty(), "{} has no sections", entry.path);
-    let of_release = files.into_iter().filter(|file| !owner::is_of_one_machine(&file.path));
-    items.extend(of_release.map(|file| Item {
-        owner: owner::of_esp(&file.path),
-        name: format!("esp/{}", file.path),
-        bytes: file.bytes,
-    }));
+    items.push(of_release(
+        "boot-entry/between-sections".to_owned(),
+        uki::between_sections(&entry.bytes),
+    ));
+    let packed = uki::section(&entry.bytes, ".initrd").with_context(|| format!("{} has no initramfs", entry.path))?;
+    items.extend(initramfs_items(packed)?);
     Ok(items)
+}
+
+/// The files of every archive of an initramfs, and the archives' own bytes.
+fn initramfs_items(packed: &[u8]) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let archives = initramfs::archives(packed).context("the initramfs is no row of archives")?;
+    for (number, archive) in archives.iter().enumerate() {
+        let (files, between) = cpio::read(archive).context("an archive of the initramfs is damaged")?;
+        items.extend(files.iter().map(|file| Item {
+            name: format!("initramfs/{}", file.path),
+            owner: owner::of_initramfs(file.path),
+            bytes: file.content.to_vec(),
+        }));
+        items.push(of_release(format!("initramfs/archive-{}", number + 1), between));
+    }
+    Ok(items)
+}
+
+fn of_release(name: String, bytes: Vec<u8>) -> Item {
+    Item {
+        name,
+        owner: Some(Owner::Release),
+        bytes,
+    }
+}
+
+/// Whether a slot has a release.
+pub(super) fn is_filled(disk: &File, slot: Slot) -> Result<bool> {
+    let state = record(disk)?.slot(slot).state;
+    Ok(!matches!(state, State::Empty | State::Writing))
 }
 
 /// The root hash that the slot-state record has for a slot.
 pub(crate) fn root_hash(disk: &File, slot: Slot) -> Result<RootHash> {
+    Ok(RootHash(record(disk)?.slot(slot).root_hash))
+}
+
+fn record(disk: &File) -> Result<SlotState> {
     let mut copies = [[0; COPY_BYTES]; 2];
     for (copy, offset) in copies.iter_mut().zip(COPY_OFFSETS) {
         disk.read_exact_at(copy, Part::SlotState.start() + offset)?;
     }
     let [first, second] = &copies;
-    let current = SlotState::newest(first, second).context("no slot-state record")?;
-    Ok(RootHash(current.state.slot(slot).root_hash))
+    Ok(SlotState::newest(first, second).context("no slot-state record")?.state)
 }
 
 /// Version of the compiler, whose standard library is in every program.

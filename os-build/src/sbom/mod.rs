@@ -1,12 +1,14 @@
-//! The bill of materials of an image: who owns each byte of root, boot entry and loader, read back from the finished
-//! disk. A file that nobody owns is an error.
+//! The bill of materials of an image: who owns each byte of both slots' roots, boot entries and initramfs, of the EFI
+//! system partition and of what lies between them, read back from the finished disk. A file that nobody owns is an error.
 
 pub(crate) mod content;
 pub mod crates;
 pub mod owner;
+mod regions;
 pub mod spdx;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -28,16 +30,24 @@ const IMAGE: &str = "SPDXRef-Image";
 /// What every program is linked with beside its crates.
 const TOOLCHAIN: [&str; 2] = ["rust-std", "glibc"];
 
-/// Describes the release in slot A of a disk; `source` is the repository its programs were built from.
+/// Describes a disk: the release in slot A, what of slot B is not the same byte for byte, and what both lie in; `source`
+/// is the repository the programs were built from.
 ///
 /// # Errors
 /// The disk cannot be read, holds a file that no rule names an owner for, or cargo does not know a program.
 pub fn describe(disk: &Path, source: &Path) -> Result<Document> {
-    let content = Content::read(disk, Slot::A).with_context(|| disk.display().to_string())?;
+    let file = File::open(disk).with_context(|| disk.display().to_string())?;
+    let content = Content::read(&file, Slot::A).with_context(|| disk.display().to_string())?;
     let crates = Crates::read(source)?;
     let mut bill = Bill::new(&content, &crates);
     for item in &content.items {
-        bill.add(item)?;
+        bill.add(item, &content.packages)?;
+    }
+    if content::is_filled(&file, Slot::B)? {
+        bill.add_slot_b(&Content::read(&file, Slot::B).context("slot B")?)?;
+    }
+    for item in content::esp_items(&file)?.iter().chain(&regions::items(&file)?) {
+        bill.add(item, &content.packages)?;
     }
     bill.link_programs()?;
     bill.finish()
@@ -50,6 +60,7 @@ struct Bill<'a> {
     relations: Vec<Relationship>,
     programs: BTreeMap<String, &'a Crate>,
     packages: BTreeMap<String, Package>,
+    remark: Option<String>,
 }
 
 impl<'a> Bill<'a> {
@@ -61,6 +72,7 @@ impl<'a> Bill<'a> {
             relations: Vec::new(),
             programs: BTreeMap::new(),
             packages: BTreeMap::new(),
+            remark: None,
         };
         bill.relate(DOCUMENT, "DESCRIBES", IMAGE);
         bill
@@ -77,7 +89,30 @@ impl<'a> Bill<'a> {
         }
     }
 
-    fn add(&mut self, item: &Item) -> Result<()> {
+    /// What slot B holds, unless slot A holds the same under the same name.
+    fn add_slot_b(&mut self, content: &Content) -> Result<()> {
+        let same: BTreeSet<(&str, &[u8])> = self.content.items.iter().map(Item::key).collect();
+        let others: Vec<&Item> = content
+            .items
+            .iter()
+            .filter(|item| !same.contains(&item.key()))
+            .collect();
+        self.remark = Some(match others.len() {
+            0 => "slot B holds the same files with the same bytes".to_owned(),
+            count => format!("slot B holds {} and differs in {count} files", content.version),
+        });
+        for item in others {
+            let item = Item {
+                name: format!("slot-b/{}", item.name),
+                ..item.clone()
+            };
+            self.add(&item, &content.packages)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a piece; `packages` are those of the release it belongs to.
+    fn add(&mut self, item: &Item, packages: &[deb::Package]) -> Result<()> {
         let owner = item
             .owner
             .as_ref()
@@ -85,18 +120,18 @@ impl<'a> Bill<'a> {
         let file = FileEntry::new(self.files.len(), format!("./{}", item.name), &item.bytes);
         let id = file.id.clone();
         self.files.push(file);
-        let package = self.package_of(owner).with_context(|| item.name.clone())?;
+        let package = self.package_of(owner, packages).with_context(|| item.name.clone())?;
         self.relate(&package, "CONTAINS", &id);
         Ok(())
     }
 
     /// Identifier of the owner's package, which is listed if it is not yet.
-    fn package_of(&mut self, owner: &Owner) -> Result<String> {
+    fn package_of(&mut self, owner: &Owner, packages: &[deb::Package]) -> Result<String> {
         match owner {
             Owner::Release => Ok(IMAGE.to_owned()),
             Owner::Debian(prefix) => {
-                let mut packages = self.content.packages.iter();
                 let found = packages
+                    .iter()
                     .find(|package| package.name.starts_with(prefix))
                     .with_context(|| format!("no package {prefix} in the image's own list"))?;
                 Ok(self.list(IMAGE, debian_package(found)))
@@ -148,6 +183,7 @@ impl<'a> Bill<'a> {
             version_info: content.version.clone(),
             license_declared: env!("CARGO_PKG_LICENSE").to_owned(),
             source_info: Some(format!("root hash {root_hash}")),
+            comment: self.remark,
             ..package(IMAGE.to_owned(), "keelson")
         };
         Ok(Document {
@@ -202,6 +238,7 @@ fn package(id: String, name: &str) -> Package {
         license_declared: UNKNOWN.to_owned(),
         copyright_text: UNKNOWN,
         source_info: None,
+        comment: None,
         checksums: Vec::new(),
         external_refs: Vec::new(),
     }

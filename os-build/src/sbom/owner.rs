@@ -39,6 +39,17 @@ pub fn of_root(path: &str) -> Option<Owner> {
     }
 }
 
+/// The owner of a file of the initramfs, by its path without the leading slash.
+#[must_use]
+pub fn of_initramfs(path: &str) -> Option<Owner> {
+    match path {
+        "init" => Some(Owner::Program("keelson-init".to_owned())),
+        "keelson/release.json" | "keelson/modules" => Some(Owner::Release),
+        _ if path.starts_with("usr/lib/modules/") => Some(Owner::Debian(KERNEL.to_owned())),
+        _ => None,
+    }
+}
+
 /// The owner of a section of the boot entry.
 #[must_use]
 pub fn of_section(name: &str) -> Option<Owner> {
@@ -97,6 +108,9 @@ mod tests {
         }
         assert_eq!(of_section(".linux"), debian("linux-image-"));
         assert_eq!(of_section(".unknown"), None);
+        assert_eq!(of_initramfs("init"), Some(Owner::Program("keelson-init".into())));
+        assert_eq!(of_initramfs("usr/lib/modules/6/modules.dep"), debian("linux-image-"));
+        assert_eq!(of_initramfs("bin/sh"), None);
         assert_eq!(of_esp("EFI/BOOT/BOOTX64.EFI"), debian(LOADER));
         assert_eq!(of_esp("autorun.inf"), None);
         for (path, of_machine) in [

@@ -68,6 +68,9 @@ pub struct Package {
     /// Where it was built from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_info: Option<String>,
+    /// A remark for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Digests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checksums: Vec<Checksum>,
