@@ -1,5 +1,6 @@
 //! Whether somebody has logged in on a connection: told by the connection, asked by the server.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
@@ -10,12 +11,26 @@ pub struct Login {
     refused: AtomicBool,
     welcome: AtomicBool,
     changed: Notify,
+    asked: OnceLock<String>,
 }
 
 impl Login {
     /// A key or a password was refused.
     pub fn refuse(&self) {
         self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Somebody asked how to log in, under this name.
+    pub fn ask(&self, user: String) {
+        let _ = self.asked.set(user);
+    }
+
+    /// Who asked how to log in and then offered nothing that could have been refused: a client that has only a password,
+    /// or only algorithms that are not accepted.
+    #[must_use]
+    pub fn left_without_offer(&self) -> Option<&str> {
+        let silent = !self.was_refused() && !self.is_welcome();
+        self.asked.get().map(String::as_str).filter(|_| silent)
     }
 
     /// Somebody is logged in.

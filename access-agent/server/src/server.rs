@@ -158,6 +158,10 @@ fn settle(address: IpAddr, login: &Login, outcome: &Result<(), SessionError>) ->
         }
         return Ending::Welcome;
     }
+    if let Some(user) = login.left_without_offer() {
+        let reason = "no key was offered that could be accepted, and passwords are not";
+        log::warn!(user = user, address:%, reason = reason; "login refused");
+    }
     match outcome {
         Err(error) if !is_plain_end(error) => {
             let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();

@@ -37,8 +37,17 @@ fn passwords_and_questions_are_not_asked() {
             code == 255 && error.contains("Permission denied (publickey)"),
             "{code}: {error}"
         );
+        wait_until("the log", || was_logged(&WITHOUT_OFFER));
     }
 }
+
+/// A client that has only a password learns that none is taken, and leaves.
+const WITHOUT_OFFER: [&str; 4] = [
+    "login refused",
+    "user=core",
+    "address=127.0.0.1",
+    "no key was offered that could be accepted, and passwords are not",
+];
 
 #[test]
 fn old_algorithms_find_nobody() {
@@ -68,6 +77,9 @@ fn rsa_signs_with_sha2_or_not_at_all() {
             .args(["-o", "PubkeyAcceptedAlgorithms=ssh-rsa", "status"]),
     );
     assert_eq!(code, 255);
+    wait_until("the log", || {
+        was_logged(&["login refused", "user=bob", "no key was offered"])
+    });
     for algorithm in ["rsa-sha2-256", "rsa-sha2-512"] {
         let option = format!("PubkeyAcceptedAlgorithms={algorithm}");
         let (code, _, error) = answer(bench.ssh("bob", "bob").args(["-o", &option, "status"]));

@@ -153,6 +153,19 @@ fn has_noted(disk: &DiskFile, work: &Path) -> Result<()> {
             "KEY=SHA256:",
             "REASON=no user of this name",
         ],
+        // A client with a password only, and one that signs with SHA-1 only.
+        [
+            "login refused",
+            "USER=core",
+            "ADDRESS=10.0.2.2",
+            "REASON=no key was offered",
+        ],
+        [
+            "login refused",
+            "USER=reader",
+            "ADDRESS=10.0.2.2",
+            "REASON=no key was offered",
+        ],
         [
             "connection refused",
             "ADDRESS=10.0.2.2",

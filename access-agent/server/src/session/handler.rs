@@ -6,7 +6,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use rustix::process::Signal;
 
 use super::channel::known_signal;
-use super::{Connection, SessionError, TOO_MANY};
+use super::{Connection, SessionError, TOO_MANY, shown};
 use crate::algorithms::WINDOW;
 use crate::request::{plan_exec, plan_shell, plan_subsystem};
 
@@ -25,6 +25,12 @@ fn prohibited(reason: String) -> ChannelOpenFailure {
 
 impl Handler for Connection {
     type Error = SessionError;
+
+    /// Every client asks so first what it may try; one that then leaves is told of in the log.
+    async fn auth_none(&mut self, user: &str) -> Answer {
+        self.login.ask(shown(user));
+        Ok(Auth::reject())
+    }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Answer {
         match self.judge(user, offer.public_key, offer.algorithm) {
