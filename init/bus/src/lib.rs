@@ -20,4 +20,4 @@ pub const BUS: &str = "org.freedesktop.DBus";
 /// Unique name of our objects' connection.
 pub const SERVICE: &str = ":1.0";
 /// Well-known names of our objects. They belong to this program; nobody else can own any name.
-pub const NAMES: [&str; 1] = [objects::manager::NAME];
+pub const NAMES: [&str; 2] = [objects::manager::NAME, objects::update::NAME];

@@ -2,7 +2,7 @@
 
 use keelson_image_layout::BusAccess;
 
-use crate::objects::{manager, unit};
+use crate::objects::{manager, unit, update};
 
 const PEER: &str = "org.freedesktop.DBus.Peer";
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
@@ -25,6 +25,7 @@ pub const TABLE: &[(&str, &str, BusAccess)] = &[
     (unit::NAME, "Start", BusAccess::Operate),
     (unit::NAME, "Stop", BusAccess::Operate),
     (unit::NAME, "Restart", BusAccess::Operate),
+    (update::NAME, "Rollback", BusAccess::Operate),
 ];
 
 /// Why a call does not reach our objects.
@@ -116,6 +117,12 @@ mod tests {
                 Some(unit::NAME),
                 "Reboot",
                 Err("org.freedesktop.DBus.Error.UnknownMethod"),
+            ),
+            (
+                Read,
+                Some(update::NAME),
+                "Rollback",
+                Err("org.keelson.Error.NotGranted"),
             ),
             (Operate, None, "Reboot", Err("org.freedesktop.DBus.Error.UnknownMethod")),
         ];

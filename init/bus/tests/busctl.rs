@@ -125,6 +125,23 @@ fn what_the_supervisor_refuses_is_an_error_of_ours() {
 }
 
 #[test]
+fn the_releases_are_an_object_that_says_when_it_changes() {
+    let machine = Machine::start(Some(BusAccess::Operate));
+    let name = "org.keelson.Update1";
+    let state = || machine.busctl(&["get-property", name, UPDATE, name, "State"]).good();
+    assert_eq!(state(), "s \"assessing\"\n");
+    machine.tell(Notice::UnitChanged {
+        unit: unit("mark-good", UnitState::Done),
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while state() != "s \"committed\"\n" {
+        assert!(std::time::Instant::now() < deadline, "{}", state());
+    }
+    machine.busctl(&["call", name, UPDATE, name, "Rollback"]).good();
+    assert_eq!(machine.asked(), ["start rollback"]);
+}
+
+#[test]
 fn a_monitor_sees_signals_and_calls() {
     let machine = Machine::start(Some(BusAccess::Operate));
     let mut monitor = machine.spawn(&["monitor", "--json=short"]);
@@ -207,13 +224,17 @@ fn nonsense_ends_its_own_connection_only() {
 #[test]
 fn every_method_there_is_has_a_row() {
     let machine = Machine::start(Some(BusAccess::Operate));
-    for (path, interface) in [(PATH, MANAGER), (NETD, "org.keelson.Unit1")] {
+    for (path, interface, least) in [
+        (PATH, MANAGER, 3),
+        (NETD, "org.keelson.Unit1", 3),
+        (UPDATE, "org.keelson.Update1", 1),
+    ] {
         let shown = machine.busctl(&["introspect", MANAGER, path, interface]).good();
         let methods = shown
             .lines()
             .filter(|line| line.split_whitespace().nth(1) == Some("method"));
         let names: Vec<&str> = methods.filter_map(|line| line.split_whitespace().next()).collect();
-        assert!(names.len() >= 3, "{shown}");
+        assert!(names.len() >= least, "{shown}");
         for name in names {
             let member = name.trim_start_matches('.');
             let known = keelson_busd::policy::TABLE
@@ -227,3 +248,4 @@ fn every_method_there_is_has_a_row() {
 const MANAGER: &str = "org.keelson.Manager1";
 const PATH: &str = "/org/keelson/Manager1";
 const NETD: &str = "/org/keelson/Manager1/unit/netd";
+const UPDATE: &str = "/org/keelson/Update1";

@@ -11,6 +11,8 @@ use keelson_qemu_tests::{Environment, Lab};
 
 const MANAGER: &str = "org.keelson.Manager1";
 const PATH: &str = "/org/keelson/Manager1";
+const UPDATE: &str = "org.keelson.Update1";
+const UPDATE_PATH: &str = "/org/keelson/Update1";
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 
 /// A container by the port it is asked at.
@@ -111,6 +113,8 @@ fn looks(container: &Container) -> Result<()> {
     let slot = container.property("Slot")?;
     ensure!(slot.contains("\"a\"") || slot.contains("\"b\""), "{slot}");
     ensure!(container.property("BootComplete")?.contains("true"));
+    let update = container.good(&["get-property", UPDATE, UPDATE_PATH, UPDATE, "State"])?;
+    ensure!(update.contains("committed") || update.contains("assessing"), "{update}");
     Ok(())
 }
 
@@ -125,6 +129,8 @@ fn refusals(reader: &Container, stranger: &Container, plain: &Container) -> Resu
         let words = [&["call", MANAGER, PATH, MANAGER], order].concat();
         reader.bad(&words, "needs bus = \"operate\"")?;
     }
+    let back = ["call", UPDATE, UPDATE_PATH, UPDATE, "Rollback"];
+    reader.bad(&back, "needs bus = \"operate\"")?;
     let own = [
         "call",
         "org.freedesktop.DBus",

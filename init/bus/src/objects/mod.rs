@@ -1,8 +1,9 @@
-//! What the bus offers: the manager, and an object for each unit. Who may call what is decided before a call comes here
+//! What the bus offers: the manager, an object for each unit, and the releases. Who may call what is decided before a call comes here
 //! (`policy.rs`).
 
 pub mod manager;
 pub mod unit;
+pub mod update;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use crate::link::Link;
 use crate::router::Router;
 use manager::{Manager, ManagerSignals as _};
 use unit::Unit;
+use update::{Standing, Update};
 
 /// What the objects know and use.
 #[derive(Debug, Clone)]
@@ -97,7 +99,8 @@ pub async fn serve(world: &World, channel: Channel, guid: &str) -> zbus::Result<
     let mut builder = Builder::authenticated_socket(channel, guid)
         .p2p()
         .unique_name(SERVICE)
-        .serve_at(manager::PATH, Manager::new(world.clone()));
+        .serve_at(manager::PATH, Manager::new(world.clone()))
+        .serve_at(update::PATH, Update::new(world.clone()));
     for status in world.units.all() {
         builder = builder.serve_at(unit::path(&status.name), Unit::new(&status.name, world.clone()));
     }
@@ -113,9 +116,13 @@ pub async fn tell(world: &World, connection: &Connection, mut notices: mpsc::Rec
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::UnitChanged { unit } => {
-                let before = world.units.put(unit.clone()).map(|unit| unit.state);
+                let before = world.units.put(unit.clone());
                 unit::changed(connection, &unit).await?;
-                if before != Some(unit.state) {
+                let standing = Standing::of(Some(&unit));
+                if unit.name == update::JUDGE && standing != Standing::of(before.as_ref()) {
+                    update::changed(connection, &standing).await?;
+                }
+                if before.map(|unit| unit.state) != Some(unit.state) {
                     let (name, state) = (unit.name.as_str(), unit::word(unit.state));
                     let path = unit::path(name).try_into()?;
                     emitter.unit_state_changed(name, path, &state).await?;
