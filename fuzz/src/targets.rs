@@ -300,6 +300,10 @@ pub const TARGETS: &[Target] = &[
         run: keelson_init::fuzz::fuzz_unit_file,
     },
     Target {
+        name: "update-line",
+        run: keelson_update_api::fuzz::fuzz_update_line,
+    },
+    Target {
         name: "wrapped-document",
         run: keelson_config::fuzz::wrapped_document,
     },

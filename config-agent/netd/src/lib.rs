@@ -11,7 +11,6 @@ pub mod fuzz;
 pub mod names;
 pub mod network;
 pub mod random;
-pub mod readable;
 pub mod resolver;
 pub mod run;
 mod status;

@@ -1,14 +1,18 @@
 //! The start of every asynchronous program of ours: log to the journal, say when ready, stop on request, report an
 //! error chain once. It knows nothing of what the program does.
 
+mod follow;
 mod logging;
+mod readable;
 
 use std::future::Future;
 use std::process::ExitCode;
 
+pub use follow::{Follower, changed};
 pub use keelson_notify as notify;
 pub use keelson_sys::passed_fds;
 pub use logging::init as init_logging;
+pub use readable::Readable;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs `body` on a single-threaded runtime until it returns or the program is asked to stop; then the body is dropped.

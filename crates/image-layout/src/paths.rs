@@ -19,6 +19,8 @@ pub const STATE_TEMPLATE: &str = "/usr/share/keelson/state-template";
 /// Who may sign releases: the root of the update metadata that a fresh machine begins with. Missing in an image that does
 /// not update itself.
 pub const UPDATE_ROOT: &str = "/usr/share/keelson/update/root.json";
+/// Where the update agent answers.
+pub const UPDATE_SOCKET: &str = "/run/keelson/update.sock";
 /// Where the installing program answers.
 pub const INSTALL_SOCKET: &str = "/run/keelson/install.sock";
 /// Kernel modules, one directory per release.
@@ -93,6 +95,8 @@ pub const BOOT: &str = "/state/boot";
 pub const BOOT_HISTORY: &str = "/state/boot/history";
 /// What PID 1 leaves at an orderly end, JSON ([`crate::boot_history::Ending`]).
 pub const BOOT_ENDING: &str = "/state/boot/ending";
+/// What the update agent keeps: trusted metadata, the operator's hold.
+pub const UPDATE: &str = "/state/update";
 /// Journal store.
 pub const JOURNAL: &str = "/state/journal";
 /// Engine store.

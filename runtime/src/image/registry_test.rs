@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{TarBuilder, config};
 use super::ingest::padding;
-use super::registry::{RegistrySettings, client_config};
+use super::registry::RegistrySettings;
 use super::{Credentials, Digest, PullError, PullOptions, Registries, Store, pull};
+use keelson_https::client_config;
 
 /// `core` with the password `secret`, bcrypt.
 const HTPASSWD: &str = "core:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n";

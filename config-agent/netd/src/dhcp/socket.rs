@@ -1,7 +1,7 @@
 //! The two sockets of the DHCP client: the raw link before there is an address, and UDP afterwards.
 
 use super::frame::{self, CLIENT_PORT, SERVER_PORT};
-use crate::readable::Readable;
+use keelson_daemon::Readable;
 use keelson_sys::packet::{self, Instruction};
 use rustix::fd::AsFd;
 use rustix::net::{RecvFlags, recv};

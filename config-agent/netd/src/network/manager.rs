@@ -3,14 +3,13 @@
 
 use super::choose::decide_ours;
 use super::clients::Clients;
-use super::follow::{self, Follower};
 use super::plan::previous_address;
 use super::router::parse_option;
 use super::state::{Networks, Summary};
 use crate::config::Effective;
 use crate::dhcp::lease::Lease;
 use crate::dhcp::task::Report;
-use crate::readable::Readable;
+use keelson_daemon::{Follower, Readable};
 use keelson_machine_config::Network;
 use keelson_netlink::route::protocol;
 use keelson_netlink::{Error, Event, EventSocket, Link, RouteSocket};
@@ -76,7 +75,7 @@ pub async fn run(
         tokio::select! {
             heard = next_events(&readable, &events) => manager.hear(heard?)?,
             Some((link, report)) = incoming.recv() => manager.report(link, report)?,
-            () = follow::changed(follower.as_ref()) => manager.configure(configuration.network())?,
+            () = keelson_daemon::changed(follower.as_ref()) => manager.configure(configuration.network())?,
             () = sleep_until(due) => manager.on_time(Instant::now())?,
         }
     }

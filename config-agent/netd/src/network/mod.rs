@@ -8,7 +8,6 @@ mod apply;
 pub mod assign;
 pub mod choose;
 mod clients;
-mod follow;
 mod ipv6;
 pub mod made;
 pub mod manager;

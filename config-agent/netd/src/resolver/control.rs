@@ -4,7 +4,7 @@ use super::core::Core;
 use super::frame::{self, FrameError, Hello, LARGEST, Reply};
 use super::records::SessionId;
 use crate::explain::chain;
-use crate::readable::Readable;
+use keelson_daemon::Readable;
 use keelson_peer::Peer;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;

@@ -26,7 +26,7 @@ const DIRECTORIES: [(&str, u32, &str); 10] = [
     ("secrets", PRIVATE, "root"),
     ("config", PRIVATE, "root"),
     ("boot", PASSAGE, "root"),
-    ("update", PRIVATE, "update"),
+    ("update", PRIVATE, "root"),
     ("journal", PRIVATE, "journal"),
     ("containers", PASSAGE, "root"),
     ("discovery", PRIVATE, "discovery"),

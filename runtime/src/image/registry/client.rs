@@ -2,7 +2,6 @@
 //! endpoint and to the token service it names; redirects to other hosts lose them.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,14 +14,9 @@ use super::challenge::{Challenge, parse_challenge};
 use super::error::RegistryError;
 use super::retry::{Failure, RetryPolicy, decide_retry};
 use super::settings::{Credentials, Endpoint};
-use super::tls::client_config;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest silence within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const REDIRECTS_MAX: usize = 10;
 const TOKEN_MAX: u64 = 1 << 20;
-const AGENT: &str = concat!("keelson/", env!("CARGO_PKG_VERSION"));
 
 /// A request: path below the repository, what is accepted, from which byte.
 #[derive(Debug, Clone, Copy)]
@@ -54,15 +48,9 @@ impl RegistryClient {
     /// A client; connects to nothing yet.
     pub fn new(endpoint: Endpoint, policy: RetryPolicy) -> Result<Self, RegistryError> {
         let host = || endpoint.host.clone();
-        let tls = client_config(&endpoint.ca).map_err(|source| RegistryError::Tls { host: host(), source })?;
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http1_only()
-            .no_proxy()
-            .hickory_dns(true)
-            .user_agent(AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
+        let builder =
+            keelson_https::builder(&endpoint.ca).map_err(|source| RegistryError::Tls { host: host(), source })?;
+        let http = builder
             .redirect(Policy::custom(decide_redirect))
             .build()
             .map_err(|source| RegistryError::Client { host: host(), source })?;

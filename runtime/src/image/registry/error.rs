@@ -2,7 +2,7 @@
 
 use crate::image::digest::Digest;
 
-use super::tls::TlsError;
+use keelson_https::TlsError;
 
 /// Why a registry did not give what was asked for.
 #[derive(Debug, thiserror::Error)]

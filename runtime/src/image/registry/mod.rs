@@ -6,7 +6,6 @@ mod client;
 mod error;
 mod retry;
 mod settings;
-mod tls;
 
 pub use blob::blob_path;
 pub use challenge::parse_challenge;
@@ -14,5 +13,3 @@ pub use client::{Get, RegistryClient};
 pub use error::RegistryError;
 pub use retry::RetryPolicy;
 pub use settings::{Credentials, Endpoint, OTHERS, Registries, RegistrySettings, plan_endpoints};
-#[cfg(test)]
-pub use tls::client_config;

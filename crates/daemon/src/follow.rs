@@ -14,7 +14,7 @@ const ROOM: usize = 4096;
 
 /// A file whose directory is watched: it is replaced, not written.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub struct Follower {
     readable: Readable,
     name: OsString,
 }
@@ -24,7 +24,7 @@ impl Follower {
     ///
     /// # Errors
     /// The kernel's; the directory is not there.
-    pub(super) fn watch(file: &Path) -> io::Result<Self> {
+    pub fn watch(file: &Path) -> io::Result<Self> {
         let (directory, name) = file.parent().zip(file.file_name()).ok_or(io::ErrorKind::InvalidInput)?;
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         add_watch(&inotify, directory, WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE)?;
@@ -35,7 +35,7 @@ impl Follower {
     }
 
     /// Ends when the file may have changed.
-    pub(super) async fn changed(&self) -> io::Result<()> {
+    pub async fn changed(&self) -> io::Result<()> {
         while !self.readable.read(|fd| self.hears(fd)).await? {}
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Follower {
 }
 
 /// As [`Follower::changed`], and never when there is nothing to follow.
-pub(super) async fn changed(follower: Option<&Follower>) {
+pub async fn changed(follower: Option<&Follower>) {
     let heard = match follower {
         Some(follower) => follower.changed().await,
         None => return std::future::pending().await,
