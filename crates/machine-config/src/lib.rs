@@ -30,9 +30,9 @@ pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use format::Format;
 
 pub use model::{
-    AfterBoot, Capabilities, Container, Encoding, EnvValue, File, Group, Limits, MachineConfig, Mount, MountKind,
-    NamespaceMode, Namespaces, Network, NetworkMode, Policy, Power, Probe, ProbeTarget, Reapply, Registry,
-    RestartPolicy, Ssh, System, Time, Trust, Update, User, Volume,
+    AfterBoot, ApplyMode, Capabilities, Container, Encoding, EnvValue, File, Group, Limits, MachineConfig, Mount,
+    MountKind, NamespaceMode, Namespaces, Network, NetworkMode, Policy, Power, Probe, ProbeTarget, Reapply, RebootMode,
+    Registry, RestartPolicy, Ssh, System, Time, Trust, Update, User, Volume,
 };
 pub use secret::{Secret, SecretRef, SecretValues};
 pub use value::{

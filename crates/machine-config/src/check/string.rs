@@ -7,15 +7,21 @@ use crate::redact::credential_ranges;
 use crate::schema::{FEATURES, Rule};
 use crate::value::{
     Bytes, CaBundle, Capability, Destination, FilePath, Hostname, ImageRef, InterfaceAddress, LinkPattern, Mac, Mode,
-    Name, ProbeAddress, ProbeUrl, PublishedPort, RegistryHost, Server, Span, SshKey, Timezone, ValueError,
-    absolute_path,
+    Name, ProbeAddress, ProbeUrl, PublishedPort, RegistryHost, ReleaseVersion, RepositoryUrl, Server, Span, SshKey,
+    Timezone, ValueError, absolute_path,
 };
 
 /// The value as `machine.json` has it, or what is wrong with it.
 pub(crate) fn check(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
     let address = matches!(
         rule,
-        Rule::Image | Rule::RegistryHost | Rule::Server | Rule::Hostname | Rule::ProbeUrl | Rule::ProbeAddress
+        Rule::Image
+            | Rule::RegistryHost
+            | Rule::Server
+            | Rule::Hostname
+            | Rule::ProbeUrl
+            | Rule::ProbeAddress
+            | Rule::RepositoryUrl
     );
     by_rule(rule, text).map_err(|(code, error)| {
         // Whatever the grammar has to say would quote a part of the password.
@@ -62,6 +68,8 @@ fn by_rule(rule: Rule, text: &str) -> Result<Json, (Code, ValueError)> {
         Rule::Domain => domain(text).map_err(|e| (BadValue, e)),
         Rule::ProbeUrl => parsed::<ProbeUrl>(text, BadValue),
         Rule::ProbeAddress => parsed::<ProbeAddress>(text, BadValue),
+        Rule::RepositoryUrl => parsed::<RepositoryUrl>(text, BadValue),
+        Rule::ReleaseVersion => parsed::<ReleaseVersion>(text, BadValue),
     }
 }
 

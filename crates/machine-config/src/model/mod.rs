@@ -19,7 +19,7 @@ pub use container::{
 
 pub use file::{AfterBoot, Encoding, File, Install, Power, Trust};
 pub use network::Network;
-pub use update::{Probe, ProbeTarget, Update};
+pub use update::{ApplyMode, Probe, ProbeTarget, RebootMode, Update};
 
 use crate::secret::SecretRef;
 use crate::value::{CaBundle, Hostname, Name, RegistryHost, Server, SshKey, Timezone};

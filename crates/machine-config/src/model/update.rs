@@ -4,12 +4,36 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Name, ProbeAddress, ProbeUrl, Span};
+use crate::value::{Bytes, Name, ProbeAddress, ProbeUrl, ReleaseVersion, RepositoryUrl, Span};
 
 /// `[update]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Update {
+    /// Where releases come from; without it nobody is asked.
+    #[serde(default)]
+    pub address: Option<RepositoryUrl>,
+    /// The channel that is followed.
+    #[serde(default = "default_channel")]
+    pub channel: String,
+    /// The one version to go to.
+    #[serde(default)]
+    pub pin: Option<ReleaseVersion>,
+    /// The lowest version to go to.
+    #[serde(default)]
+    pub floor: Option<ReleaseVersion>,
+    /// Whether an offer is taken by itself.
+    #[serde(default)]
+    pub apply: ApplyMode,
+    /// Whether the machine reboots into it by itself.
+    #[serde(default)]
+    pub reboot: RebootMode,
+    /// Most bytes a second.
+    #[serde(default)]
+    pub byte_rate: Option<Bytes>,
+    /// Most bytes of one update.
+    #[serde(default)]
+    pub byte_budget: Option<Bytes>,
     /// How long everything has to be well after an update before it is kept.
     #[serde(default = "default_for")]
     pub health_for: Span,
@@ -19,6 +43,38 @@ pub struct Update {
     /// What has to answer well.
     #[serde(default, rename = "probe")]
     pub probes: Vec<Probe>,
+}
+
+/// Who has a release taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplyMode {
+    /// The machine by itself.
+    #[default]
+    Auto,
+    /// An operator.
+    Manual,
+}
+
+/// Who has the machine reboot into it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootMode {
+    /// The machine by itself.
+    #[default]
+    Now,
+    /// An operator.
+    OnRequest,
+}
+
+impl ApplyMode {
+    /// As written.
+    pub const WORDS: &[&str] = &["auto", "manual"];
+}
+
+impl RebootMode {
+    /// As written.
+    pub const WORDS: &[&str] = &["now", "on-request"];
 }
 
 /// `[[update.probe]]`.
@@ -81,11 +137,23 @@ impl Probe {
 impl Default for Update {
     fn default() -> Self {
         Update {
+            address: None,
+            channel: default_channel(),
+            pin: None,
+            floor: None,
+            apply: ApplyMode::default(),
+            reboot: RebootMode::default(),
+            byte_rate: None,
+            byte_budget: None,
             health_for: default_for(),
             health_within: default_within(),
             probes: Vec::new(),
         }
     }
+}
+
+fn default_channel() -> String {
+    "stable".to_owned()
 }
 
 fn default_for() -> Span {

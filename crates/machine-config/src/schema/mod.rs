@@ -124,6 +124,10 @@ pub enum Rule {
     ProbeUrl,
     /// Address and port that a probe connects to.
     ProbeAddress,
+    /// Where releases are fetched from.
+    RepositoryUrl,
+    /// Version of a release.
+    ReleaseVersion,
 }
 
 /// Whether a key must be present.

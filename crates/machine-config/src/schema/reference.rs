@@ -140,6 +140,8 @@ fn rule_words(rule: Rule) -> String {
         Rule::Domain => "domain".to_owned(),
         Rule::ProbeUrl => "`http://ADDRESS[:PORT][/PATH]`".to_owned(),
         Rule::ProbeAddress => "`ADDRESS:PORT`".to_owned(),
+        Rule::RepositoryUrl => "`https://HOST[:PORT][/PATH]`".to_owned(),
+        Rule::ReleaseVersion => "version".to_owned(),
         Rule::FilePath => format!(
             "path below {}",
             crate::value::TREES.map(|tree| format!("`{tree}`")).join(", ")

@@ -1,13 +1,73 @@
 //! The rows of `[update]`.
 
 use super::Apply::Live;
-use super::Kind::{Table, Tables, Text, Texts};
+use super::Kind::{Table, Tables, Text, Texts, Word};
 use super::Presence::{Default, Optional, Required};
 use super::table::row;
 use super::{Key, Rule};
+use crate::model::{ApplyMode, RebootMode};
 
 pub(super) const KEYS: &[Key] = &[
     row("update", Table, Optional, Live, "Updates of the system."),
+    row(
+        "update.address",
+        Text(Rule::RepositoryUrl),
+        Optional,
+        Live,
+        "Where releases are fetched from: the folder that holds `metadata` and `targets`. What comes from there is \
+         believed only as far as it is signed; https is for who must not see what is fetched. Without it nobody is \
+         asked.",
+    ),
+    row(
+        "update.channel",
+        Text(Rule::Name),
+        Default("\"stable\""),
+        Live,
+        "The channel whose offers are followed.",
+    ),
+    row(
+        "update.pin",
+        Text(Rule::ReleaseVersion),
+        Optional,
+        Live,
+        "The one version to go to; any other is left alone.",
+    ),
+    row(
+        "update.floor",
+        Text(Rule::ReleaseVersion),
+        Optional,
+        Live,
+        "The lowest version to go to.",
+    ),
+    row(
+        "update.apply",
+        Word(ApplyMode::WORDS),
+        Default("\"auto\""),
+        Live,
+        "Whether an offered release is fetched and written by itself, or when `update apply` asks for it.",
+    ),
+    row(
+        "update.reboot",
+        Word(RebootMode::WORDS),
+        Default("\"now\""),
+        Live,
+        "Whether the machine reboots into a written release by itself, or when `update apply` or anything else asks for \
+         the reboot.",
+    ),
+    row(
+        "update.byte-rate",
+        Text(Rule::Size(1024)),
+        Optional,
+        Live,
+        "Most bytes a second that are fetched.",
+    ),
+    row(
+        "update.byte-budget",
+        Text(Rule::Size(1024)),
+        Optional,
+        Live,
+        "Most bytes that one update may fetch by itself; `update apply` takes it all the same.",
+    ),
     row(
         "update.health-for",
         Text(Rule::Span(86400)),

@@ -13,6 +13,7 @@ mod pem;
 mod port;
 mod probe;
 mod quantity;
+mod release;
 mod ssh_key;
 mod timezone;
 
@@ -27,6 +28,7 @@ pub use pem::CaBundle;
 pub use port::{Protocol, PublishedPort};
 pub use probe::{ProbeAddress, ProbeUrl};
 pub use quantity::{Bytes, Cpus, Span};
+pub use release::{ReleaseVersion, RepositoryUrl};
 pub use ssh_key::SshKey;
 pub use timezone::Timezone;
 
