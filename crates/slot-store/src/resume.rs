@@ -46,14 +46,6 @@ pub enum Obstacle {
         /// The running slot.
         slot: keelson_image_layout::Slot,
     },
-    /// Two names of one slot share their clusters; touching one damages the other.
-    #[error("slot {slot} has several boot entries ({}): keep one of them", names.join(", "))]
-    SeveralEntries {
-        /// The slot.
-        slot: keelson_image_layout::Slot,
-        /// As found.
-        names: Vec<String>,
-    },
 }
 
 /// What is left to do to have `wanted` in the other slot.
@@ -66,16 +58,9 @@ pub fn plan_resume(scene: &Scene<'_>, wanted: &Wanted) -> Result<Resume, Obstacl
     must_have_entry(scene)?;
     let record = state.slot(slot);
     let ours = record.root_hash == wanted.root_hash.0;
-    let visible = scene.entry_sha256 == Some(wanted.entry_sha256);
-    let several: Vec<String> = scene
-        .names
-        .iter()
-        .filter(|name| belongs_to(name, slot))
-        .cloned()
-        .collect();
-    if several.len() > 1 {
-        return Err(Obstacle::SeveralEntries { slot, names: several });
-    }
+    // Two names share their clusters, as a torn rename leaves them: both go, and the entry is written anew.
+    let names = scene.names.iter().filter(|name| belongs_to(name, slot)).count();
+    let visible = names == 1 && scene.entry_sha256 == Some(wanted.entry_sha256);
     Ok(match record.state {
         State::Trial | State::Good if ours && visible => Resume::Staged,
         State::Writing if ours && visible => Resume::Record,
@@ -84,13 +69,13 @@ pub fn plan_resume(scene: &Scene<'_>, wanted: &Wanted) -> Result<Resume, Obstacl
     })
 }
 
-/// Before the other slot's entry goes, the running one's must be there.
+/// Before the other slot's entry goes, the running one's must be there. Two names of it do no harm as long as neither is
+/// touched: the loader takes one of them.
 fn must_have_entry(scene: &Scene<'_>) -> Result<(), Obstacle> {
     let slot = scene.running.slot;
     match plan_entry(scene.names, slot, scene.state.slot(slot)) {
-        Plan::Keep | Plan::Rename { .. } => Ok(()),
+        Plan::Keep | Plan::Rename { .. } | Plan::Ambiguous { .. } => Ok(()),
         Plan::Missing => Err(Obstacle::NoEntry { slot }),
-        Plan::Ambiguous { names } => Err(Obstacle::SeveralEntries { slot, names }),
     }
 }
 
@@ -154,6 +139,19 @@ mod tests {
             // A lost or damaged entry: the slot is complete, but it goes through all steps again.
             (record(Trial, NEW), alone, None, Resume::Begin),
             (record(Trial, NEW), both, stale, Resume::Begin),
+            // Two names of one slot, either slot.
+            (
+                record(Trial, NEW),
+                &["ka.efi", "kb+3-0.efi", "KB_3-0~1.EFI"],
+                Some(ENTRY),
+                Resume::Begin,
+            ),
+            (
+                record(Bad, OLD),
+                &["ka.efi", "KA_3-0~1.EFI", "kb.efi"],
+                stale,
+                Resume::Begin,
+            ),
         ];
         for (b, names, entry, expected) in table {
             let found = plan(record(Good, OLD), b.clone(), names, entry);
@@ -164,12 +162,8 @@ mod tests {
     #[test]
     fn nothing_is_written_that_could_leave_nothing_to_boot() {
         let (good, other) = (record(State::Good, OLD), record(State::Trial, OLD));
-        let refused = plan(good.clone(), other.clone(), &["kb+3-0.efi"], None);
+        let refused = plan(good, other.clone(), &["kb+3-0.efi"], None);
         assert_eq!(refused, Err(Obstacle::NoEntry { slot: Slot::A }));
-        let refused = plan(good.clone(), other.clone(), &["ka.efi", "KA_2-1~1.EFI", "kb.efi"], None);
-        assert!(matches!(refused, Err(Obstacle::SeveralEntries { slot: Slot::A, .. })));
-        let refused = plan(good, other.clone(), &["ka.efi", "kb+2-1.efi", "kb.efi"], None);
-        assert!(matches!(refused, Err(Obstacle::SeveralEntries { slot: Slot::B, .. })));
         let refused = plan(record(State::Trial, OLD), other, &["ka+2-1.efi"], None);
         assert_eq!(refused, Err(Obstacle::Record(Refusal::NotCommitted { slot: Slot::A })));
     }

@@ -82,10 +82,12 @@ pub struct RootWriter {
 }
 
 /// A root that was read back from the medium and has the root hash its release names, its hash tree beside it. Only
-/// with this in hand a boot entry is written.
+/// with this in hand a boot entry is written. It keeps its claim on both partitions, so that nobody else writes there
+/// before the record says that the slot is on trial.
 #[derive(Debug)]
 pub struct SealedRoot {
     params: VerityParams,
+    _claims: [Partition; 2],
 }
 
 impl SealedRoot {
@@ -191,7 +193,10 @@ impl RootWriter {
         if found != tree.bytes {
             return Err(RootError::Tree { path: self.tree.path });
         }
-        Ok(SealedRoot { params: tree.params })
+        Ok(SealedRoot {
+            params: tree.params,
+            _claims: [self.root, self.tree],
+        })
     }
 }
 

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keelson_image_layout::boot_entry::FRESH_TRIES;
 use keelson_image_layout::slot_state::Found;
@@ -211,36 +211,58 @@ impl SlotUpdate {
     /// # Errors
     /// [`UpdateError`]; the slot's root is untouched.
     pub fn begin(&self, watch: Watch<'_>) -> Result<Begun, UpdateError> {
-        let resume = self.plan()?;
-        match resume {
-            Resume::Staged => return Ok(Begun::Staged),
-            Resume::Record => {
-                self.put_on_trial(watch)?;
-                return Ok(Begun::Staged);
-            }
-            Resume::Begin | Resume::Write => {}
+        if self.is_staged(self.plan()?, watch)? {
+            return Ok(Begun::Staged);
         }
         let writer = RootWriter::open(&self.places.root, &self.places.tree, self.params.clone())?;
+        // Only now nobody else can be at it: what was decided before may have been overtaken.
+        let resume = self.plan()?;
+        if self.is_staged(resume, watch)? {
+            return Ok(Begun::Staged);
+        }
         if resume == Resume::Begin {
             self.change(|state| begin(state, &self.running, &self.wanted))?;
             watch(Point::Writing).map_err(UpdateError::Stopped)?;
         }
-        let esp = Esp::open(&self.places.esp)?;
-        for name in esp.names()?.iter().filter(|name| belongs_to(name, self.slot())) {
-            esp.remove(name)?;
+        let stale = Esp::open(&self.places.esp)?.names()?;
+        for name in stale.iter().filter(|name| belongs_to(name, self.slot())) {
+            remove_whatever_it_is(&self.places.esp, name)?;
             watch(Point::EntryRemoved).map_err(UpdateError::Stopped)?;
         }
         Ok(Begun::Write(writer))
     }
 
-    /// Opens the file of the new entry, of `bytes` bytes in the end; what a cut left of it is kept.
+    /// Whether nothing is left to write; a record that lags behind is brought up.
+    fn is_staged(&self, resume: Resume, watch: Watch<'_>) -> Result<bool, UpdateError> {
+        match resume {
+            Resume::Begin | Resume::Write => return Ok(false),
+            Resume::Record => self.put_on_trial(watch)?,
+            Resume::Staged => {}
+        }
+        Ok(true)
+    }
+
+    /// Opens the file of the new entry, of `bytes` bytes in the end; what a cut left of it is kept, if it can be read. A
+    /// cut between its directory entry and the file allocation table leaves one that cannot, and that the kernel
+    /// refuses to write.
     ///
     /// # Errors
     /// [`UpdateError::NoRoom`], [`UpdateError::Esp`].
     pub fn open_entry(&self, bytes: u64) -> Result<EntryWriter<'_>, UpdateError> {
         let esp = Esp::open(&self.places.esp)?;
         decide_room(&esp.room()?, self.slot(), bytes)?;
-        let file = esp.create(&temporary(self.slot()))?;
+        let name = temporary(self.slot());
+        let (esp, file) = match esp.create(&name).ok().filter(|file| digest(file).is_ok()) {
+            Some(file) => (esp, file),
+            None => {
+                // The kernel has made the mount read-only; the next one is a new beginning.
+                drop(esp);
+                remove_whatever_it_is(&self.places.esp, &name)?;
+                let esp = Esp::open(&self.places.esp)?;
+                let file = esp.create(&name)?;
+                (esp, file)
+            }
+        };
         Ok(EntryWriter {
             update: self,
             esp,
@@ -331,6 +353,18 @@ impl EntryWriter<'_> {
         // With the last user of the mount the kernel forgets what it knows of the partition.
         drop((file, esp));
         update.publish(sealed, watch)
+    }
+}
+
+/// Removes a name even where what it leads to is damaged: its clusters are free already, or belong to another name too.
+/// The kernel complains of that after the name is gone; so each name is removed through a mount of its own, and only a
+/// name that is still there is an error.
+fn remove_whatever_it_is(esp: &Path, name: &str) -> Result<(), UpdateError> {
+    let removed = Esp::open(esp)?.remove(name);
+    let Err(error) = removed else { return Ok(()) };
+    match Esp::open(esp)?.names()?.iter().any(|found| found == name) {
+        true => Err(error.into()),
+        false => Ok(()),
     }
 }
 

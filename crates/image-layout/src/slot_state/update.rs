@@ -141,6 +141,20 @@ pub fn give_up(state: &SlotState, slot: Slot, reason: Reason) -> Result<Option<S
     Ok(Some(next))
 }
 
+/// The record after the release that waits in the other slot was found never to come up; `None` if none waits there.
+#[must_use]
+pub fn forget_staged(state: &SlotState, running: Slot) -> Option<SlotState> {
+    let slot = running.other();
+    let record = state.slot(slot);
+    if state.slot(running).state != State::Good || record.state != State::Trial {
+        return None;
+    }
+    let mut next = successor(state);
+    let record = next.slot_mut(slot);
+    (record.state, record.tries, record.reason) = (State::Bad, 0, Reason::Tries);
+    Some(next)
+}
+
 /// Whether there is a proven slot to go back to from `slot`.
 #[must_use]
 pub fn has_fallback(state: &SlotState, slot: Slot) -> bool {
@@ -184,6 +198,18 @@ mod tests {
             tries: 3,
             root_hash: root_hash.0,
             ..SlotRecord::EMPTY
+        }
+    }
+
+    #[test]
+    fn a_release_that_never_came_up_is_given_up_by_the_one_that_runs() {
+        let state = SlotState::new([record(State::Good, OLD), record(State::Trial, NEW)]);
+        let next = forget_staged(&state, Slot::A).map(|state| state.slot(Slot::B).clone());
+        let next = next.map(|record| (record.state, record.tries, record.reason));
+        assert_eq!(next, Some((State::Bad, 0, Reason::Tries)));
+        for (own, other) in [(State::Trial, State::Trial), (State::Good, State::Writing)] {
+            let state = SlotState::new([record(own, OLD), record(other, NEW)]);
+            assert_eq!(forget_staged(&state, Slot::A), None);
         }
     }
 
