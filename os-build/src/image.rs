@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use keelson_erofs::Tree;
 use keelson_image_layout::Release;
-use keelson_tuf::Unverified;
+use keelson_tuf::Verified;
 use keelson_tuf::metadata::Root;
+use keelson_tuf::trusted::{first_root, next_root};
 use serde::Serialize;
 
 use crate::cache::Cache;
@@ -187,7 +188,8 @@ fn build_root(
 ) -> Result<(Tree, Vec<&'static str>)> {
     let list = serde_json::to_vec_pretty(packages.list())?;
     let copyrights = copyrights(packages)?;
-    let update_root = request.update_root.as_deref().map(trusted_root).transpose()?;
+    let update_roots = request.update_root.as_deref().map(trusted_roots).transpose()?;
+    let update_roots = update_roots.unwrap_or_default();
     let ingredients = root::Ingredients {
         programs: &request.programs,
         source: &request.source,
@@ -201,19 +203,39 @@ fn build_root(
         copyrights: &copyrights,
         packages: &list,
         state_template: state,
-        update_root: update_root.as_deref(),
+        update_roots: &update_roots,
         time: naming.time,
     };
     Ok(root::build(&ingredients)?)
 }
 
-/// A root of update metadata, as it is, that its own keys signed.
-fn trusted_root(path: &Path) -> Result<Vec<u8>> {
-    let root = Unverified::<Root>::parse(read(path)?).with_context(|| format!("update root {}", path.display()))?;
-    let root = root
-        .verify_first()
-        .with_context(|| format!("update root {}", path.display()))?;
-    Ok(root.bytes().to_vec())
+/// A root of update metadata, as it is, that its own keys signed, and those before it that lie beside it: a machine that
+/// goes back to a release with an older root follows them, whatever a repository says.
+fn trusted_roots(path: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    let context = || format!("update root {}", path.display());
+    let newest = first_root(&read(path)?).with_context(context)?;
+    let version = newest.version.get();
+    let beside = |version: u64| path.with_file_name(format!("{version}.root.json"));
+    let first = (1..version)
+        .rev()
+        .take_while(|version| beside(*version).is_file())
+        .last();
+    let mut roots = Vec::new();
+    let mut known: Option<Verified<Root>> = None;
+    for version in first.unwrap_or(version)..version {
+        let bytes = read(&beside(version))?;
+        let root = match &known {
+            None => first_root(&bytes),
+            Some(known) => next_root(known, bytes.clone()),
+        };
+        known = Some(root.with_context(|| format!("update root {}", beside(version).display()))?);
+        roots.push((version, bytes));
+    }
+    if let Some(known) = &known {
+        next_root(known, newest.bytes().to_vec()).with_context(context)?;
+    }
+    roots.push((version, newest.bytes().to_vec()));
+    Ok(roots)
 }
 
 fn copyrights(packages: &Packages) -> Result<Vec<(String, PathBuf)>> {

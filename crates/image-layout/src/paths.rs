@@ -19,6 +19,8 @@ pub const STATE_TEMPLATE: &str = "/usr/share/keelson/state-template";
 /// Who may sign releases: the root of the update metadata that a fresh machine begins with. Missing in an image that does
 /// not update itself.
 pub const UPDATE_ROOT: &str = "/usr/share/keelson/update/root.json";
+/// The roots that lead to it, and it itself: `N.root.json`.
+pub const UPDATE_ROOTS: &str = "/usr/share/keelson/update/roots";
 /// Where the update agent answers.
 pub const UPDATE_SOCKET: &str = "/run/keelson/update.sock";
 /// Where the installing program answers.

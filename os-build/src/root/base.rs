@@ -86,8 +86,12 @@ pub(super) fn os_files(tree: &mut Tree, ingredients: &Ingredients<'_>) -> Result
         paths::STATE_TEMPLATE,
         Node::file(0o644, ingredients.state_template.to_vec()),
     )?;
-    if let Some(root) = ingredients.update_root {
-        tree.insert_with_parents(paths::UPDATE_ROOT, Node::file(0o644, root.to_vec()))?;
+    for (version, root) in ingredients.update_roots {
+        let path = format!("{}/{version}.root.json", paths::UPDATE_ROOTS);
+        tree.insert_with_parents(path, Node::file(0o644, root.clone()))?;
+    }
+    if let Some((_, newest)) = ingredients.update_roots.last() {
+        tree.insert_with_parents(paths::UPDATE_ROOT, Node::file(0o644, newest.clone()))?;
     }
     for (package, file) in ingredients.copyrights {
         tree.insert_with_parents(

@@ -40,8 +40,9 @@ pub struct Ingredients<'a> {
     pub copyrights: &'a [(String, PathBuf)],
     /// The pristine state file system, packed.
     pub state_template: &'a [u8],
-    /// Root of the update metadata, if the image shall update itself.
-    pub update_root: Option<&'a [u8]>,
+    /// Roots of the update metadata by version, each leading to the next; the last is trusted. None in an image that does
+    /// not update itself.
+    pub update_roots: &'a [(u64, Vec<u8>)],
     /// JSON list of the Debian packages inside.
     pub packages: &'a [u8],
     /// Seconds since 1970 of every file.
@@ -233,7 +234,7 @@ mod tests {
                 copyrights: &[("e2fsck-static".into(), self.path("e2fsck/copyright"))],
                 packages: b"[]",
                 state_template: b"template",
-                update_root: Some(b"{}"),
+                update_roots: &[(1, b"{}".to_vec()), (2, b"{\"a\":1}".to_vec())],
                 time: 1_700_000_000,
             })
         }
