@@ -97,6 +97,7 @@ const TABLE: &[Row] = &[
         true,
     ),
     ("runtimed", "root", None, Seccomp::None, true, false),
+    ("update", "root", Some(&["CAP_SYS_ADMIN"]), Seccomp::Mounts, false, true),
 ];
 
 /// Every unit file of the tree: `units/NAME.toml` and `medium-units/NAME.toml` at most three folders deep.

@@ -43,6 +43,18 @@ pub fn build_version(lab: &Lab, version: &str) -> Result<DiskFile> {
     make(request)
 }
 
+/// The same, trusting the repository that begins with this root of update metadata.
+///
+/// # Errors
+/// The build's.
+pub fn build_trusting(lab: &Lab, version: &str, root: &Path) -> Result<DiskFile> {
+    let mut request = request(lab, Flavour::Cloud, Format::Raw, false)?;
+    request.version = version.to_owned();
+    request.out = lab.directory().join(format!("trusting-{version}.img"));
+    request.update_root = Some(root.to_owned());
+    make(request)
+}
+
 /// Builds the installation medium of a flavour into the lab.
 ///
 /// # Errors

@@ -221,11 +221,11 @@ pub fn reachable(
     let port = free_port()?;
     let guest = lab.boot(name, disk, |spec| {
         change(spec);
-        spec.forwards = Some(vec![Forward {
+        spec.forwards.get_or_insert_default().push(Forward {
             protocol: Protocol::Tcp,
             host: port,
             guest: 22,
-        }]);
+        });
     })?;
     let up = guest.wait_up(0)?;
     guest.wait_for(up.end, "committed")?;

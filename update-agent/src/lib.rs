@@ -4,11 +4,15 @@ pub mod agent;
 mod boot;
 mod commit_task;
 mod confirm;
+mod daemon;
 pub mod health;
 mod leave;
 mod mark_good;
 mod status;
 pub mod transfer;
+mod words;
+
+pub use daemon::run as serve;
 
 use anyhow::{Result, bail};
 

@@ -297,8 +297,46 @@ pub enum Update {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the repository now, and say what it offers.
+    Check {
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take what is offered and reboot into it, whatever the document says of automatic updates and of the byte budget.
+    Apply {
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin no update and end the one under way; `hold off` lets them go on. Outlives reboots.
+    Hold {
+        /// `on` or `off`.
+        #[arg(default_value = "on")]
+        word: Hold,
+        /// Answer for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Give the running release up and reboot into the other slot, settings included.
     Rollback,
+}
+
+/// Whether updates are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Hold {
+    /// They are.
+    On,
+    /// They go on.
+    Off,
+}
+
+impl Update {
+    /// Whether it changes something.
+    #[must_use]
+    pub const fn changes_something(&self) -> bool {
+        !matches!(self, Update::Status { .. } | Update::History { .. })
+    }
 }
 
 /// How the machine goes down.

@@ -8,7 +8,7 @@ mod moment;
 mod usage;
 
 pub use arguments::{
-    BootArguments, Config, Document, DocumentFormat, Install, Logs, Power, ServiceRequest, Update, Why,
+    BootArguments, Config, Document, DocumentFormat, Hold, Install, Logs, Power, ServiceRequest, Update, Why,
 };
 pub use moment::{Moment, MomentError};
 pub(crate) use usage::nearest;
@@ -84,7 +84,7 @@ impl Command {
             Command::Services { request, .. } => request.changes_something(),
             Command::Install(_) | Command::PowerOff(_) | Command::Reboot(_) => true,
             Command::Config(config) => config.reads_a_file(),
-            Command::Update(update) => *update == Update::Rollback,
+            Command::Update(update) => update.changes_something(),
             Command::Overview | Command::Status { .. } | Command::Logs(_) | Command::Boot(_) | Command::Why(_) => false,
         };
         if changes { Role::Operator } else { Role::Reader }

@@ -46,6 +46,10 @@ fn readers_look_and_operators_change() {
         ("update status --json", Role::Reader),
         ("update history", Role::Reader),
         ("update rollback", Role::Operator),
+        ("update check", Role::Operator),
+        ("update apply --json", Role::Operator),
+        ("update hold", Role::Operator),
+        ("update hold off", Role::Operator),
         ("reboot --why kernel", Role::Operator),
         ("power-off", Role::Operator),
     ];

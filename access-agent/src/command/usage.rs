@@ -12,7 +12,9 @@ Ask this machine:
   why [--history]             why the machine last started anew
   config                      the configuration in force
   config validate|plan FILE   check a document, or show what it would change (- is standard input)
-  update [history]            the releases of this machine
+  update [history]            the releases of this machine, and why it does not update
+  update check|apply          ask the repository now; take what it offers and reboot into it
+  update hold [off]           begin no update, or go on
   update rollback             back to the other slot, settings included
   install [--disk DISK --erase SERIAL]
                               the disks, or the running release onto another one

@@ -29,30 +29,65 @@ pub enum AskError {
     Answer(#[source] serde_json::Error),
 }
 
+/// A connection to the agent.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects; each answer may take `within`.
+    ///
+    /// # Errors
+    /// [`AskError::Connect`].
+    pub fn open(socket: &Path, within: Duration) -> Result<Connection, AskError> {
+        let connected = UnixStream::connect(socket).and_then(|stream| {
+            stream.set_read_timeout(Some(within))?;
+            stream.set_write_timeout(Some(within))?;
+            Ok(stream)
+        });
+        let stream = connected.map_err(|source| AskError::Connect {
+            path: socket.to_owned(),
+            source,
+        })?;
+        Ok(Connection {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// [`AskError::Exchange`].
+    pub fn ask(&mut self, request: &Request) -> Result<(), AskError> {
+        let mut line = serde_json::to_vec(request).map_err(AskError::Answer)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).map_err(AskError::Exchange)
+    }
+
+    /// The next answer; after [`Request::Watch`] one after the other.
+    ///
+    /// # Errors
+    /// [`AskError::Exchange`], [`AskError::Answer`].
+    pub fn answer(&mut self) -> Result<Reply, AskError> {
+        let mut answer = String::new();
+        let mut bounded = (&mut self.stream).take(LINE_MOST as u64);
+        bounded.read_line(&mut answer).map_err(AskError::Exchange)?;
+        if answer.is_empty() {
+            return Err(AskError::Exchange(io::ErrorKind::UnexpectedEof.into()));
+        }
+        serde_json::from_str(&answer).map_err(AskError::Answer)
+    }
+}
+
 /// One request and its first answer, which may take `within`.
 ///
 /// # Errors
 /// [`AskError`]; a refusal is a [`Reply`].
 pub fn ask(socket: &Path, request: &Request, within: Duration) -> Result<Reply, AskError> {
-    let connected = UnixStream::connect(socket).and_then(|stream| {
-        stream.set_read_timeout(Some(within))?;
-        stream.set_write_timeout(Some(within))?;
-        Ok(stream)
-    });
-    let stream = connected.map_err(|source| AskError::Connect {
-        path: socket.to_owned(),
-        source,
-    })?;
-    let mut line = serde_json::to_vec(request).map_err(AskError::Answer)?;
-    line.push(b'\n');
-    (&stream).write_all(&line).map_err(AskError::Exchange)?;
-    let mut answer = String::new();
-    let mut reader = BufReader::new(&stream).take(LINE_MOST as u64);
-    reader.read_line(&mut answer).map_err(AskError::Exchange)?;
-    if answer.is_empty() {
-        return Err(AskError::Exchange(io::ErrorKind::UnexpectedEof.into()));
-    }
-    serde_json::from_str(&answer).map_err(AskError::Answer)
+    let mut connection = Connection::open(socket, within)?;
+    connection.ask(request)?;
+    connection.answer()
 }
 
 #[cfg(test)]

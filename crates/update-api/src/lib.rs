@@ -8,7 +8,7 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{AskError, ask};
+pub use client::{AskError, Connection, ask};
 pub use status::{GivenUp, Offer, Other, Progress, State, Status, Why};
 
 /// Most bytes of a line.

@@ -22,6 +22,7 @@ const NET_ADMIN: u32 = 12;
 const NET_RAW: u32 = 13;
 const SYS_MODULE: u32 = 16;
 const SYS_TIME: u32 = 25;
+const SYS_ADMIN: u32 = 21;
 const SYSLOG: u32 = 34;
 /// Every capability of the kernel the image has.
 const ALL: &[u32] = &[
@@ -66,6 +67,13 @@ const TABLE: &[Row] = &[
         capabilities: ALL,
         locked: false,
         filtered: false,
+    },
+    Row {
+        unit: "update",
+        uid: 0,
+        capabilities: &[SYS_ADMIN],
+        locked: true,
+        filtered: true,
     },
 ];
 

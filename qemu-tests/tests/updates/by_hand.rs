@@ -36,7 +36,7 @@ pub fn rollback(environment: &Environment) -> Result<()> {
         ensure!(back.slot == slot.other(), "{back:?} came up");
         let client = client.again(&keys, &guest, left)?;
         let history = client.ssh("core", "core", &["update", "history"])?;
-        let words = format!("left: asked-for: reboot was asked for by the service rollback: back from version {NEWER}");
+        let words = format!("left: update: reboot was asked for by the service rollback: back from version {NEWER}");
         ensure!(history.output.contains(&words), "{history:?}");
         // There is nothing to go back to now.
         let refused = client.ssh("core", "core", &["update", "rollback"])?;

@@ -87,6 +87,13 @@ pub enum Failure {
         /// In words.
         what: String,
     },
+    /// It would have fetched more than the document allows.
+    Budget {
+        /// Bytes it would fetch in all.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
     /// Too little room.
     Room {
         /// In words, with the figures.
@@ -108,6 +115,7 @@ impl Failure {
             Failure::Signature { what } => Why::Signature { what },
             Failure::Time => Why::Time,
             Failure::Unsound { .. } => Why::Unsound,
+            Failure::Budget { needed, budget } => Why::Budget { needed, budget },
             Failure::Room { what } => Why::Room { what },
             Failure::Machine { what } => Why::Machine { what },
         }

@@ -66,6 +66,7 @@ fn hash(number: u8) -> RootHash {
 
 fn settings() -> Settings {
     Settings {
+        configured: true,
         pin: None,
         floor: None,
         automatic: true,

@@ -13,6 +13,8 @@ use super::event::Offer;
 /// What the machine's document says about updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Somebody can be asked: there is a repository, and a root to trust.
+    pub configured: bool,
     /// The one version to go to.
     pub pin: Option<String>,
     /// The lowest version to go to.
@@ -93,6 +95,8 @@ pub enum Why {
         /// In words, with the figures.
         what: String,
     },
+    /// There is nobody to ask.
+    NotConfigured,
     /// Slots or disk.
     Machine {
         /// In words.
@@ -181,6 +185,9 @@ impl fmt::Display for Why {
             Why::Unsound => {
                 f.write_str("the release is not what its description says; `update apply` fetches it again")
             }
+            Why::NotConfigured => f.write_str(
+                "nobody is asked: the document names no `address` below `[update]`, or the image has no root to trust",
+            ),
             Why::Room { what } | Why::Machine { what } => f.write_str(what),
         }
     }

@@ -132,6 +132,30 @@ impl Agent {
         &self.state
     }
 
+    /// Most bytes that the update under way may fetch.
+    #[must_use]
+    pub fn budget(&self) -> Option<u64> {
+        self.settings.byte_budget.filter(|_| !self.asked)
+    }
+
+    /// Whether the running slot has proven itself.
+    #[must_use]
+    pub const fn is_committed(&self) -> bool {
+        self.found.committed
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Number of the work under way.
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.work
+    }
+
     /// Whether an operator stopped it.
     #[must_use]
     pub const fn is_held(&self) -> bool {
@@ -158,8 +182,9 @@ impl Agent {
             Event::Ended { work, .. } if work != self.work => Vec::new(),
             Event::Ended { ended, .. } => self.ended(now, ended),
             Event::Settings(settings) => {
+                let began = settings.configured && !self.settings.configured;
                 self.settings = settings;
-                self.reconsider(now)
+                if began { self.ask(now) } else { self.reconsider(now) }
             }
         }
     }
@@ -196,6 +221,9 @@ impl Agent {
         if self.wakes_at.is_none_or(|due| now < due) {
             return Vec::new();
         }
+        if !self.settings.configured && self.state != State::Assessing {
+            return self.rest();
+        }
         self.wakes_at = Some(now + self.settings.check_every);
         match self.state {
             State::Idle | State::Committed | State::RolledBack { .. } | State::Waiting { .. } => self.check(),
@@ -208,6 +236,17 @@ impl Agent {
             | State::Verifying { .. }
             | State::Rebooting => Vec::new(),
         }
+    }
+
+    /// Nobody can be asked, so nothing is due: settings or an operator wake it.
+    fn rest(&mut self) -> Vec<Action> {
+        self.wakes_at = None;
+        match &mut self.state {
+            State::Staged { why, .. } => *why = Some(Why::NotConfigured),
+            State::Waiting { .. } => self.state = State::Idle,
+            _ => {}
+        }
+        Vec::new()
     }
 
     fn check(&mut self) -> Vec<Action> {
@@ -257,7 +296,9 @@ impl Agent {
         self.wake(now)
     }
 
-    const fn is_busy(&self) -> bool {
+    /// Whether work is under way.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
         matches!(
             self.state,
             State::Checking

@@ -7,6 +7,7 @@ use super::*;
 
 fn settings() -> Settings {
     Settings {
+        configured: true,
         pin: None,
         floor: None,
         automatic: true,
@@ -33,6 +34,20 @@ fn found() -> Found {
         committed: true,
         ..Found::default()
     }
+}
+
+#[test]
+fn without_anybody_to_ask_nothing_is_ever_due_until_the_document_says_more() {
+    let mut off = settings();
+    off.configured = false;
+    let mut story = Story::new(off, found());
+    assert_eq!(story.wake(), []);
+    assert_eq!(story.agent.wakes_at(), None);
+    assert_eq!(*story.agent.state(), State::Idle);
+    assert!(matches!(
+        story.tell(Event::Settings(settings())).as_slice(),
+        [Action::Check { .. }]
+    ));
 }
 
 struct Story {

@@ -13,6 +13,7 @@ use keelson_slot_store::{RootWriter, UpdateError};
 use thiserror::Error;
 
 use crate::agent::Failure;
+use crate::words::chain;
 use plan::{Run, plan_runs};
 
 /// Gives the bytes of one file of a release.
@@ -107,7 +108,7 @@ impl TransferError {
     #[must_use]
     pub fn failure(&self) -> Failure {
         use keelson_payload::Cause;
-        let what = describe(self);
+        let what = chain(self);
         match self {
             TransferError::Fetch { .. } | TransferError::Stopped(_) => Failure::Network { what },
             TransferError::Running { .. } | TransferError::Place(_) => Failure::Machine { what },
@@ -118,12 +119,6 @@ impl TransferError {
             },
         }
     }
-}
-
-/// An error and its causes in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Numbers of the segments that are not in their place.

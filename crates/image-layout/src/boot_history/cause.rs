@@ -7,8 +7,8 @@ use crate::facts::SlotFacts;
 use crate::slot::Slot;
 use crate::slot_state::{Reason, State};
 
-/// The unit whose requests are updates.
-const UPDATER: &str = "update";
+/// The units whose requests are updates: into a newer release, and back to the one before on an operator's wish.
+const UPDATERS: [&str; 2] = ["update", "rollback"];
 /// The unit that asks for a reboot only when a release did not prove itself.
 const JUDGE: &str = "mark-good";
 
@@ -140,7 +140,7 @@ fn with_life(end: End, last_alive: Option<u64>, last: &Boot) -> End {
 fn of_ending(ending: &Ending) -> End {
     let cause = match &ending.asker {
         Asker::FailedBoot { .. } => Cause::FailedHealth,
-        Asker::Request { unit: Some(unit), .. } if unit == UPDATER => Cause::Update,
+        Asker::Request { unit: Some(unit), .. } if UPDATERS.contains(&unit.as_str()) => Cause::Update,
         Asker::Request { unit: Some(unit), .. } if unit == JUDGE => Cause::FailedHealth,
         _ => Cause::AskedFor,
     };

@@ -59,6 +59,11 @@ fn each_kind_of_evidence_has_its_cause() {
     let failed = Asker::FailedBoot {
         reason: "netd is not up".to_owned(),
     };
+    let by_rollback = Asker::request(
+        Some("rollback".to_owned()),
+        None,
+        Some("back from version 2".to_owned()),
+    );
     let judged = Asker::request(
         Some("mark-good".to_owned()),
         None,
@@ -75,6 +80,12 @@ fn each_kind_of_evidence_has_its_cause() {
         ),
         (Some(Asker::PowerButton), None, vec![Cause::AskedFor], "power button"),
         (Some(by_update), None, vec![Cause::Update], "the service update"),
+        (
+            Some(by_rollback),
+            None,
+            vec![Cause::Update],
+            "the service rollback: back from version 2",
+        ),
         (Some(failed), None, vec![Cause::FailedHealth], "netd is not up"),
         (Some(judged), None, vec![Cause::FailedHealth], "probe page: refused"),
         (None, panic, vec![Cause::Panic], "not syncing: sysrq"),

@@ -1,16 +1,19 @@
-//! `keelson update`: the two releases of the machine, those it ran before, and going back. `docs/tasks/update.md`,
-//! `docs/formats/operator-answers.md`.
+//! `keelson update`: the two releases of the machine, those it ran before, what the update agent does, and going back.
+//! `docs/tasks/update.md`, `docs/formats/operator-answers.md`.
+
+mod agent;
 
 use std::time::Duration;
 
 use keelson_image_layout::boot_history::{Boot, Cause, History};
 use keelson_image_layout::{BootFacts, Reason, Slot, SlotFacts, State};
-use keelson_manager_api::{Refusal, Request, UnitState, UnitStatus};
+use keelson_manager_api::{Refusal, Request as ManagerRequest, UnitState, UnitStatus};
+use keelson_update_api::Request;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::{complain, exit, json as to_json, say};
-use crate::command::Update;
+use crate::command::{Hold, Update};
 use crate::machine::Machine;
 use crate::words::{moment, word};
 
@@ -28,6 +31,9 @@ pub fn update(machine: &Machine, wanted: &Update) -> anyhow::Result<u8> {
     match wanted {
         Update::Status { json } => status(machine, *json),
         Update::History { json } => history(machine, *json),
+        Update::Check { json } => agent::follow(machine, &Request::Check, *json),
+        Update::Apply { json } => agent::follow(machine, &Request::Apply, *json),
+        Update::Hold { word, json } => agent::hold(machine, *word == Hold::On, *json),
         Update::Rollback => rollback(machine),
     }
 }
@@ -44,11 +50,22 @@ struct Status {
     waits: Option<String>,
     /// The other slot, as it was when this boot began.
     other: Option<SlotFacts>,
+    /// What the update agent says; absent when it does not answer.
+    agent: Option<keelson_update_api::Status>,
 }
 
 fn status(machine: &Machine, as_json: bool) -> anyhow::Result<u8> {
-    let found = decide_status(&machine.facts()?, &machine.units()?);
-    say(&if as_json { to_json(&found)? } else { told(&found) });
+    let mut found = decide_status(&machine.facts()?, &machine.units()?);
+    let asked = agent::status(machine);
+    let agent = asked
+        .as_ref()
+        .map_or_else(|error| format!("agent    {error:#}\n"), agent::told);
+    found.agent = asked.ok();
+    say(&if as_json {
+        to_json(&found)?
+    } else {
+        told(&found) + &agent
+    });
     Ok(if found.state == "failed" { exit::BAD } else { exit::GOOD })
 }
 
@@ -68,6 +85,7 @@ fn decide_status(facts: &BootFacts, units: &[UnitStatus]) -> Status {
         state,
         waits: waits.filter(|_| state != "committed"),
         other: facts.slots.as_ref().and_then(other),
+        agent: None,
     }
 }
 
@@ -171,7 +189,7 @@ fn line(release: &Release) -> String {
 /// PID 1 starts the unit that does it; the machine going down before it has answered is an answer.
 fn rollback(machine: &Machine) -> anyhow::Result<u8> {
     let unit = ROLLBACK.to_owned();
-    let Err(refused) = machine.ask(Request::Start { unit }, LEFT_WITHIN)? else {
+    let Err(refused) = machine.ask(ManagerRequest::Start { unit }, LEFT_WITHIN)? else {
         return Ok(going_back());
     };
     if refused.refusal == Refusal::ShuttingDown {
