@@ -66,8 +66,12 @@ pub fn follow(machine: &Machine, request: &Request, as_json: bool) -> Result<u8>
     connection.ask(&Request::Watch)?;
     let mut before = None;
     loop {
-        let Reply::Status { status } = connection.answer().context("follow the update")? else {
-            bail!("the update agent gave an answer to another question")
+        let status = match connection.answer() {
+            Ok(Reply::Status { status }) => status,
+            Ok(_) => bail!("the update agent gave an answer to another question"),
+            // Its last words may be lost when the machine goes down, for which it asked itself.
+            Err(_) if machine.path(paths::SHUTTING_DOWN).exists() => return Ok(goes_down(as_json)),
+            Err(error) => return Err(error).context("follow the update"),
         };
         let line = step(&status);
         if !as_json && before.as_ref() != Some(&line) {
@@ -81,6 +85,13 @@ pub fn follow(machine: &Machine, request: &Request, as_json: bool) -> Result<u8>
             return Ok(code(request, &status));
         }
     }
+}
+
+fn goes_down(as_json: bool) -> u8 {
+    if !as_json {
+        say("rebooting\n");
+    }
+    exit::GOOD
 }
 
 fn refused(what: &str, reply: &Reply) -> Option<u8> {

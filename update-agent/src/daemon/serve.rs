@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use keelson_peer::Peer;
-use keelson_update_api::{LINE_MOST, Refusal, Reply, Request, Status};
+use keelson_update_api::{LINE_MOST, Refusal, Reply, Request, State, Status};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -111,13 +111,19 @@ async fn follow(
     status: &mut watch::Receiver<Status>,
 ) -> io::Result<()> {
     loop {
-        say(writing, &of_status(status)).await?;
+        let told = of_status(status);
+        say(writing, &told).await?;
+        // Not oftener; but that the machine goes down is told at once, for there is no later.
+        let goes_down = status.wait_for(|status| status.state == State::Rebooting);
+        let _ = tokio::time::timeout(PAUSE, goes_down).await;
+        if of_status(status) != told {
+            continue;
+        }
         let mut more = [0];
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return Ok(()) },
             _ = reading.read(&mut more) => return Ok(()),
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
