@@ -49,6 +49,6 @@ fuzz target="all" seconds="60":
 figures *args: image
     @KEELSON_DISK='{{disk}}' '{{programs}}/figures' "$@"
 
-# Race against podman and docker: boot or engine (--json FILE, --picture FILE, --runs N); as root
+# Race against podman and docker: boot or engine (--json FILE, --picture FILE, --runs N), as root; or time answers to wrong documents: answers
 bench race *args: image
     @KEELSON_DISK='{{disk}}' '{{programs}}/bench' "$@"

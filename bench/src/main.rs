@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "what this program prints is what it is for")]
 
+mod answers;
 mod boot;
 mod engine;
 mod peer;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Race {
     /// From power on to the first container, and memory at idle
     Boot(Settings),
+    /// Processor time of an answer to a wrong document, in each format; a measurement without peers
+    Answers(answers::Settings),
     /// A container's life, its memory and a pull, on one booted kernel
     Engine(Settings),
 }
@@ -59,6 +62,7 @@ impl Settings {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().race {
         Race::Boot(settings) => boot::race(&settings),
+        Race::Answers(settings) => answers::measure(&settings),
         Race::Engine(settings) => engine::race(&settings),
     };
     match outcome {

@@ -30,7 +30,7 @@ pub(super) fn read(volume: &Volume<File>, origin: Origin) -> Result<Found, Volum
             continue;
         };
         let network = file("network_data.json", MAX_EXTRA)?;
-        let mut meta_data = MetaData::parse_openstack(&meta_data);
+        let mut meta_data = MetaData::parse(&meta_data);
         let vendor = match file("vendor_data2.json", MAX_EXTRA)?.and_then(|bytes| vendor_data(&bytes, &mut meta_data)) {
             Some(vendor) => Some(vendor),
             None => file("vendor_data.json", MAX_EXTRA)?.and_then(|bytes| vendor_data(&bytes, &mut meta_data)),
@@ -48,7 +48,7 @@ pub(super) fn read(volume: &Volume<File>, origin: Origin) -> Result<Found, Volum
     let user_data = volume.file("ec2/latest/user-data", MAX_DOCUMENT)?.unwrap_or_default();
     let meta_data = volume.file("ec2/latest/meta-data.json", MAX_EXTRA)?.unwrap_or_default();
     Ok(Found {
-        meta_data: MetaData::parse_openstack(&meta_data),
+        meta_data: MetaData::parse(&meta_data),
         ..Found::document(origin, user_data)
     })
 }

@@ -11,7 +11,6 @@ pub mod encoding;
 mod esp;
 mod found;
 mod fw_cfg;
-mod meta_data;
 pub mod nocloud;
 mod origin;
 pub mod patience;
@@ -25,8 +24,8 @@ use std::path::Path;
 use std::time::Instant;
 
 pub use found::{Found, Looked, NetworkConfig, NetworkFormat};
+pub use keelson_machine_config::MetaData;
 pub use keelson_volume::{ReadAt, Volume, VolumeError};
-pub use meta_data::MetaData;
 pub use origin::{Kind, Origin};
 pub use patience::Patience;
 
@@ -102,7 +101,7 @@ pub mod fuzz {
 
     /// OpenStack's `meta_data.json` and `vendor_data.json`.
     pub fn openstack(data: &[u8]) {
-        let mut meta_data = MetaData::parse_openstack(data);
+        let mut meta_data = MetaData::parse(data);
         let _ = config_drive::vendor_data(data, &mut meta_data);
     }
 

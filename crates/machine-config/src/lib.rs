@@ -12,6 +12,7 @@ pub mod diagnostic;
 mod format;
 pub mod fuzz;
 pub mod layers;
+mod meta_data;
 mod mime;
 pub mod model;
 pub mod network_config;
@@ -28,6 +29,7 @@ mod yaml;
 pub use check::{Accepted, Fate, MAX_DOCUMENT, Verdict, validate, validate_as};
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use format::Format;
+pub use meta_data::MetaData;
 
 pub use model::{
     AfterBoot, ApplyMode, Capabilities, Container, Encoding, EnvValue, File, Group, Limits, MachineConfig, Mount,

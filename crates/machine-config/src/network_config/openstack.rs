@@ -47,11 +47,12 @@ pub(super) fn read(reader: &mut Reader, node: &Node<'_>) {
             .and_then(Node::scalar)
             .map(|scalar| scalar.text.to_string());
         match owner.as_ref().and_then(|id| names.get(id)) {
-            Some(name) => {
-                if let Some(Some(link)) = made.get_mut(name) {
-                    network(reader, &fields, name, link);
-                }
-            }
+            // Of a link that is refused the networks are read all the same, for the mistakes in them.
+            Some(name) => match made.get_mut(name) {
+                Some(Some(link)) => network(reader, &fields, name, link),
+                Some(None) => network(reader, &fields, name, &mut Link::default()),
+                None => {}
+            },
             None if reader.broken => {}
             None => {
                 let span = fields.get("link").map_or(fields.span.clone(), |node| node.span.clone());
