@@ -9,6 +9,7 @@ use crate::disk::DiskFile;
 use crate::fetch::{free_port, get, get_within};
 use crate::guest::{Guest, Lab};
 use crate::registry::{Images, seed};
+use crate::ssh::{Client, Keys};
 
 /// How long a container may take from boot to its first answer, pull included, on a busy machine.
 pub const FIRST_ANSWER: Duration = Duration::from_secs(180);
@@ -100,6 +101,31 @@ pub fn with_probe_on(
     let machine = boot_disk(lab, disk, images, document, change)?;
     machine.first_answer()?;
     Ok(machine)
+}
+
+/// Boots as [`with_probe_on`], with a way in for `core`.
+///
+/// # Errors
+/// It does not come up, the probe does not answer, or SSH does not open.
+pub fn operated_with_probe_on(
+    lab: &Lab,
+    disk: DiskFile,
+    keys: &Keys,
+    more: &str,
+    change: impl FnOnce(&mut MachineSpec),
+) -> Result<(Provisioned, Client)> {
+    let port = free_port()?;
+    let machine = with_probe_on(lab, disk, &format!("{more}\n\n{}", keys.section()?), |spec| {
+        let way_in = Forward {
+            protocol: Protocol::Tcp,
+            host: port,
+            guest: 22,
+        };
+        spec.forwards.get_or_insert_default().push(way_in);
+        change(spec);
+    })?;
+    let (client, _) = Client::trusting(keys, &machine.guest, 0, port)?;
+    Ok((machine, client))
 }
 
 impl Provisioned {

@@ -60,6 +60,20 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// A further user of a document, whose key is that of one of these, with groups.
+    ///
+    /// # Errors
+    /// The key cannot be read.
+    pub fn user(&self, name: &str, key: &str, groups: &[&str]) -> Result<String> {
+        let key = fs::read_to_string(self.folder.join(format!("{key}.pub")))?;
+        let key = key.trim();
+        Ok(format!(
+            "[[user]]\nname = {name:?}\ngroups = {groups:?}\nssh-keys = [{key:?}]\n\n"
+        ))
+    }
+}
+
 /// What a client said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -231,6 +245,17 @@ pub fn reachable(
     guest.wait_for(up.end, "committed")?;
     let (client, _) = Client::trusting(keys, &guest, 0, port)?;
     Ok((guest, client))
+}
+
+impl Client {
+    /// Why the machine started anew, as `core` is told: the document, and what people read.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn why(&self) -> Result<(serde_json::Value, String)> {
+        let ask = |words: &[&str]| succeed(self.ssh_command("core", "core").args(words));
+        Ok((serde_json::from_str(&ask(&["why", "--json"])?)?, ask(&["why"])?))
+    }
 }
 
 /// Runs a program to its end.

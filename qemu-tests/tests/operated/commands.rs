@@ -12,7 +12,7 @@ use keelson_image_layout::slot_state::COPY_OFFSETS;
 use keelson_os_build::qemu::{Disk, Forward, Protocol};
 use keelson_qemu_tests::fetch::free_port;
 use keelson_qemu_tests::guest::{BOOT_PATIENCE, END_PATIENCE};
-use keelson_qemu_tests::registry::seed;
+use keelson_qemu_tests::registry::{Images, seed};
 use keelson_qemu_tests::ssh::{ANNOUNCED, Answer, Client, Keys};
 use keelson_qemu_tests::{DiskFile, Environment, Guest, Lab};
 use serde_json::Value as Json;
@@ -95,9 +95,22 @@ impl Operated {
 
 fn document(keys: &Keys) -> Result<String> {
     Ok(format!(
-        "schema = 1\n[system]\nhostname = \"ops-1\"\n\n{}",
-        keys.section()?
+        "schema = 1\n[system]\nhostname = \"ops-1\"\n\n{}{}{}{}",
+        keys.section()?,
+        keys.user("ann", "reader", &["wheel"])?,
+        keys.user("sue", "reader", &["sudo"])?,
+        keys.user("pat", "reader", &[])?,
     ))
+}
+
+/// Members of wheel and sudo operate, who is in no group looks on.
+fn groups_make_operators(client: &Client) -> Result<()> {
+    for (user, code) in [("ann", 0), ("sue", 0), ("pat", 3)] {
+        let answer = client.ssh(user, "reader", &["services", "restart", "netd"])?;
+        ensure!(answer.code == code, "{user}: {answer:?}");
+        ensure!(client.ssh(user, "reader", &["services"])?.code == 0, "{user} may look");
+    }
+    Ok(())
 }
 
 /// Asks until the answer's code is this one; a machine that just started is not well at once.
@@ -123,6 +136,7 @@ pub fn answers(environment: &Environment) -> Result<()> {
         let keys = Keys::make(lab.directory())?;
         let machine = Operated::boot(lab, &disk, &keys, &document(&keys)?)?;
         let core = machine.core();
+        groups_make_operators(&machine.client)?;
         status_of_a_well_machine(&core)?;
         services(&core)?;
         logs(&core)?;
@@ -139,6 +153,13 @@ pub fn answers(environment: &Environment) -> Result<()> {
         let words = "reboot was asked for by core through access: kernel";
         ensure!(why["cause"] == "asked-for" && why["words"] == words, "{why:#}");
         ensure!(core.ask(&["why"])?.output.contains(words), "the same for people");
+        let id = |which: &str| -> Result<Json> {
+            let answer = core.ask(&["logs", "--boot", which, "--lines", "1", "--json"])?;
+            let entry: Json = serde_json::from_str(answer.output.trim()).with_context(|| format!("{answer:?}"))?;
+            Ok(entry["_BOOT_ID"].clone())
+        };
+        let (this, earlier) = (id("current")?, id("previous")?);
+        ensure!(this != earlier && earlier.is_string(), "{this} and {earlier}");
         machine.power_off()
     })
 }
@@ -223,7 +244,36 @@ fn logs(core: &Asker<'_>) -> Result<()> {
         export.output.starts_with("__CURSOR=") && export.output.contains("_TRANSPORT=kernel"),
         "{export:?}"
     );
+    logs_by_what_they_are(core)?;
     follows(core)
+}
+
+/// Priority and time choose; every entry that is shown is one that was asked for.
+fn logs_by_what_they_are(core: &Asker<'_>) -> Result<()> {
+    let entries = |words: &[&str]| -> Result<Vec<Json>> {
+        let answer = core.ask(&[&["logs", "--json"], words].concat())?;
+        ensure!(answer.code == 0, "{words:?}: {answer:?}");
+        let lines = answer.output.lines().map(|line| Ok(serde_json::from_str(line)?));
+        lines.collect()
+    };
+    let number = |entry: &Json, field: &str| entry[field].as_str().and_then(|text| text.parse::<i64>().ok());
+    let warnings = entries(&["--boot", "--priority", "warning", "--lines", "200"])?;
+    let all = entries(&["--boot", "--lines", "200"])?;
+    let graver = |entry: &Json| number(entry, "PRIORITY").is_some_and(|priority| priority <= 4);
+    ensure!(!all.iter().all(graver), "everything is grave");
+    ensure!(warnings.iter().all(graver), "{warnings:#?}");
+    ensure!(!warnings.is_empty(), "nothing of this boot is worth a warning");
+    // In whole seconds, between the first and the last entry.
+    let time = |entry: &Json| number(entry, "__REALTIME_TIMESTAMP").unwrap_or_default() / 1_000_000;
+    let middle = all.get(all.len() / 2).map(time).context("entries")? + 1;
+    let moment = format!("@{middle}");
+    let old = entries(&["--boot", "--until", &moment, "--lines", "500"])?;
+    let new = entries(&["--boot", "--since", &moment, "--lines", "500"])?;
+    let right = !old.is_empty() && old.iter().all(|entry| time(entry) <= middle);
+    ensure!(right, "until {middle}: {old:#?}");
+    let right = !new.is_empty() && new.iter().all(|entry| time(entry) >= middle);
+    ensure!(right, "since {middle}: {new:#?}");
+    Ok(())
 }
 
 /// What happens after the question arrives without another one.
@@ -303,6 +353,33 @@ fn configuration(core: &Asker<'_>) -> Result<()> {
     );
     let people = core.ask(&["config"])?;
     ensure!(people.output.contains("system.hostname = \"ops-1\""), "{people:?}");
+    planned(core)
+}
+
+/// What another document would change, told by the machine that would change.
+fn planned(core: &Asker<'_>) -> Result<()> {
+    let other = tempfile::NamedTempFile::new()?;
+    let ask = |text: &str, words: &[&str]| {
+        std::fs::write(other.path(), text)?;
+        core.client.ssh_with_input(core.user, core.user, words, other.path())
+    };
+    let renamed = "schema = 1\n[system]\nhostname = \"ops-2\"\n";
+    let plan = ask(renamed, &["config", "plan", "-"])?;
+    let told = ["ops-1", "ops-2", "hostname"]
+        .iter()
+        .all(|part| plan.output.contains(part));
+    ensure!(plan.code <= 1 && told, "{plan:?}");
+    let wrong = ask(&renamed.replace("hostname", "hostnam"), &["config", "plan", "-"])?;
+    let said = format!("{}{}", wrong.output, wrong.error);
+    ensure!(
+        wrong.code != 0 && said.contains("did you mean `hostname`?"),
+        "{wrong:?}"
+    );
+    let (config, _) = core.ask_json(&["config"])?;
+    ensure!(
+        config["configuration"]["system"]["hostname"] == "ops-1",
+        "a plan changes nothing"
+    );
     Ok(())
 }
 
@@ -334,6 +411,68 @@ fn readers_only_look(machine: &Operated) -> Result<()> {
     Ok(())
 }
 
+/// One container whose image its registry has not, one whose registry takes no connection.
+fn declared_in_vain(images: &Images) -> String {
+    let section = images.section();
+    let registry = section.trim_start_matches("schema = 1");
+    let lost = images.reference("lost");
+    format!("{registry}[container.lost]\nimage = {lost:?}\n[container.away]\nimage = \"10.0.2.2:9/away\"\n")
+}
+
+/// Both are said, each with its reason and its cure, and one more look is enough when the engine is up again.
+fn cannot_be_pulled(core: &Asker<'_>, images: &Images) -> Result<()> {
+    let lost = format!(
+        "the declared container lost does not run: cannot pull {}: ",
+        images.reference("lost")
+    );
+    is_said(
+        core,
+        &[
+            &lost,
+            "the declared container away does not run: cannot pull 10.0.2.2:9/away",
+            "correct `image` of [container.lost]",
+        ],
+    )?;
+    let (status, code) = core.ask_json(&["status"])?;
+    let failure = &status["declared"]["lost"]["failure"];
+    ensure!(code == 1 && failure["step"] == "pull", "{status:#}");
+    Ok(())
+}
+
+/// The engine stopped by hand: status says that it does not answer, and what to do, which helps.
+fn engine_is_silent(core: &Asker<'_>) -> Result<()> {
+    let stopped = core.ask(&["services", "stop", "runtimed"])?;
+    ensure!(stopped.code == 0, "{stopped:?}");
+    is_said(
+        core,
+        &["the container engine does not answer", "services restart runtimed"],
+    )?;
+    let started = core.ask(&["services", "restart", "runtimed"])?;
+    ensure!(started.code == 0, "{started:?}");
+    let deadline = Instant::now() + SETTLES_WITHIN;
+    while core.ask(&["status"])?.output.contains("engine does not answer") {
+        ensure!(Instant::now() < deadline, "the engine stays silent");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Waits until status has all of this.
+fn is_said(core: &Asker<'_>, parts: &[&str]) -> Result<()> {
+    let deadline = Instant::now() + BOOT_PATIENCE;
+    loop {
+        let status = core.ask(&["status"])?;
+        if status.code == 1 && parts.iter().all(|part| status.output.contains(part)) {
+            eprintln!("{}", status.output);
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("not everything of {parts:?} is said:\n{}", status.output);
+        }
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
 /// Lost power, a record of a newer release, a document full of mistakes: said in words, and the code says it too.
 pub fn ailments(environment: &Environment) -> Result<()> {
     Lab::run(environment, "ailments", |lab| {
@@ -356,28 +495,22 @@ pub fn ailments(environment: &Environment) -> Result<()> {
             why["cause"] == "power-loss" && why["before"]["boot_id"].is_string(),
             "{why:#}"
         );
-        let deadline = Instant::now() + BOOT_PATIENCE;
-        loop {
-            let status = core.ask(&["status"])?;
-            ensure!(status.code == 1, "{status:?}");
-            let told = [
+        is_said(
+            &core,
+            &[
                 "service mark-good has",
                 "record of the slots",
                 "1 mistake, the first in line",
-            ];
-            if told.iter().all(|part| status.output.contains(part)) {
-                eprintln!("{}", status.output);
-                break;
-            }
-            if Instant::now() > deadline {
-                bail!("not everything is said:\n{}", status.output);
-            }
-            std::thread::sleep(Duration::from_secs(2));
-        }
+            ],
+        )?;
         let config = core.ask(&["config"])?;
         ensure!(config.code == 1 && config.output.contains("colour"), "{config:?}");
         machine.power_off()?;
-        let machine = Operated::boot(lab, &disk, &keys, &good)?;
+        let images = Images::start(lab.directory())?;
+        let declared = declared_in_vain(&images);
+        let machine = Operated::boot(lab, &disk, &keys, &format!("{good}{declared}"))?;
+        cannot_be_pulled(&machine.core(), &images)?;
+        engine_is_silent(&machine.core())?;
         let (history, _) = machine.core().ask_json(&["why", "--history"])?;
         let causes: Vec<&str> = history["boots"]
             .as_array()

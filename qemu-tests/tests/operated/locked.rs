@@ -11,8 +11,9 @@ use keelson_os_build::disk::esp::Held;
 use keelson_os_build::flavour::Flavour;
 use keelson_os_build::{deb, inspect, measure, uki};
 use keelson_qemu_tests::guest::{BOOT_PATIENCE, UP};
-use keelson_qemu_tests::provisioned::{AS_HOST, Provisioned, with_probe_on};
+use keelson_qemu_tests::provisioned::{AS_HOST, Provisioned, operated_with_probe_on};
 use keelson_qemu_tests::secure::{Locked, tpm};
+use keelson_qemu_tests::ssh::{Client, Keys};
 use keelson_qemu_tests::{DiskFile, Environment, Lab, journal};
 use serde_json::Value;
 
@@ -54,10 +55,12 @@ pub fn seen_from_inside(environment: &Environment) -> Result<()> {
         let disk = locked.disk(lab, "system")?;
         let expected = predicted(&disk)?;
         let tpm = tpm(lab)?;
-        let machine = with_probe_on(lab, disk, AS_HOST, |spec| {
+        let keys = Keys::make(lab.directory())?;
+        let (machine, client) = operated_with_probe_on(lab, disk, &keys, AS_HOST, |spec| {
             locked.fit(spec);
             spec.tpm = Some(tpm.socket().to_owned());
         })?;
+        status_has_the_prediction(&client, &expected)?;
         let read = |path: &str| machine.ask(&format!("/read?/proc/1/root{path}"));
         let register = read("/sys/class/tpm/tpm0/pcr-sha256/11")?.trim().to_lowercase();
         ensure!(
@@ -100,6 +103,22 @@ pub fn changed_entry(environment: &Environment) -> Result<()> {
         guest.power_off()?;
         Ok(())
     })
+}
+
+/// What `status` shows of the chain is what `os-build measure` predicts, once the boot is complete.
+fn status_has_the_prediction(client: &Client, expected: &str) -> Result<()> {
+    let deadline = Instant::now() + BOOT_PATIENCE;
+    loop {
+        let answer = client.ssh("core", "core", &["status", "--json"])?;
+        let status: Value = serde_json::from_str(&answer.output).with_context(|| format!("{answer:?}"))?;
+        let chain = &status["chain"];
+        ensure!(chain["secure_boot"] == true && chain["tpm"] == true, "{chain}");
+        if chain["pcr11"] == expected {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "predicted {expected}, shown {chain}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// A changed kernel in one slot and a changed initramfs in the other: nothing starts.
@@ -210,7 +229,9 @@ pub fn added_things(environment: &Environment) -> Result<()> {
 /// Longer than the watchdog's time nothing happens; then PID 1 is stopped, and the watchdog resets the machine.
 pub fn hang(environment: &Environment) -> Result<()> {
     Lab::run(environment, "locked-hang", |lab| {
-        let machine = with_probe_on(lab, lab.disk("system")?, AS_HOST, |spec| spec.watchdog = true)?;
+        let keys = Keys::make(lab.directory())?;
+        let disk = lab.disk("system")?;
+        let (machine, client) = operated_with_probe_on(lab, disk, &keys, AS_HOST, |spec| spec.watchdog = true)?;
         std::thread::sleep(WATCHDOG + Duration::from_secs(20));
         ensure!(
             machine.guest.machine.console().count(UP) == 1,
@@ -223,6 +244,7 @@ pub fn hang(environment: &Environment) -> Result<()> {
         // PID 1 has a control group of its own; frozen, it does not come round any more.
         put(&machine, "/proc/1/root/sys/fs/cgroup/init/cgroup.freeze", "1")?;
         comes_back(&machine, from, Reason::Watchdog, "watchdog")?;
+        is_told(&client.again(&keys, &machine.guest, from)?, "watchdog")?;
         machine.guest.power_off()?;
         says_why(&machine.disk, "watchdog", Reason::Watchdog)
     })
@@ -231,14 +253,51 @@ pub fn hang(environment: &Environment) -> Result<()> {
 /// A panic reboots, and its last words are kept.
 pub fn panic(environment: &Environment) -> Result<()> {
     Lab::run(environment, "locked-panic", |lab| {
-        let machine = with_probe_on(lab, lab.disk("system")?, AS_HOST, |_| ())?;
+        let keys = Keys::make(lab.directory())?;
+        let (machine, client) = operated_with_probe_on(lab, lab.disk("system")?, &keys, AS_HOST, |_| ())?;
+        memory_is_short(&machine, &client)?;
         let from = machine.guest.machine.console().text().len();
         // The machine is gone before it could answer.
         let _ = put(&machine, "/proc/1/root/proc/sysrq-trigger", "c");
         comes_back(&machine, from, Reason::Panic, "panic")?;
+        is_told(&client.again(&keys, &machine.guest, from)?, "panic")?;
         machine.guest.power_off()?;
         says_why(&machine.disk, "panic", Reason::Panic)
     })
+}
+
+/// `why` names the cause, for programs and for people.
+fn is_told(client: &Client, cause: &str) -> Result<()> {
+    let (why, people) = client.why()?;
+    ensure!(why["cause"] == cause && people.contains(cause), "{why:#}\n{people}");
+    Ok(())
+}
+
+/// Memory set aside as huge pages until little is left: `status` says so, and no more once it is given back.
+fn memory_is_short(machine: &Provisioned, client: &Client) -> Result<()> {
+    const PAGE: u64 = 2 << 20;
+    const PAGES: &str = "/proc/1/root/proc/sys/vm/nr_hugepages";
+    const LEFT: u64 = 24 << 20;
+    let status = || -> Result<Value> {
+        let answer = client.ssh("core", "core", &["status", "--json"])?;
+        serde_json::from_str(&answer.output).with_context(|| format!("{answer:?}"))
+    };
+    let available = status()?["memory"]["available"].as_u64().context("available memory")?;
+    put(machine, PAGES, &(available.saturating_sub(LEFT) / PAGE).to_string())?;
+    let short = client.ssh("core", "core", &["status"])?;
+    eprintln!("{}", short.output);
+    put(machine, PAGES, "0")?;
+    ensure!(
+        short.code == 1
+            && short.output.contains("memory is short: ")
+            && short
+                .output
+                .contains("give containers a limit, or the machine more memory"),
+        "{short:?}"
+    );
+    let after = client.ssh("core", "core", &["status"])?;
+    ensure!(!after.output.contains("memory is short"), "{after:?}");
+    Ok(())
 }
 
 fn put(machine: &Provisioned, path: &str, text: &str) -> Result<()> {
