@@ -18,6 +18,10 @@ use crate::confirm::confirm;
 use crate::health::{Machine, assess};
 use crate::leave::leave;
 
+/// The unit that fetches releases. It may write only once the running slot is committed, and where no repository is named
+/// there is nothing to fetch: it starts with the first question then.
+const AGENT: &str = "update";
+
 /// Marks the running slot good, once it has proven itself, and leads both entries to the names they should have; or goes
 /// back to the other slot. The line that says so.
 ///
@@ -28,6 +32,7 @@ pub fn run(facts: &BootFacts, machine: &Machine) -> Result<String> {
         return Ok("keelson: installation medium, nothing to commit\n".to_owned());
     }
     let update = machine.config().update.unwrap_or_default();
+    let repository = update.address.is_some();
     let why = match decide_task(&open(facts)?.change(|_| None)?, facts.slot, &update) {
         Task::Commit => None,
         Task::Look(policy) => assess(machine, policy).err(),
@@ -44,6 +49,9 @@ pub fn run(facts: &BootFacts, machine: &Machine) -> Result<String> {
         align(&esp, &state, facts.slot)?;
     }
     confirm_configuration(facts);
+    if repository && let Err(error) = machine.start(AGENT) {
+        log::warn!(error:% = format_args!("{error:#}"); "the update agent is not started: it starts when an operator asks it");
+    }
     Ok(format!(
         "keelson: committed slot={} version={}\n",
         facts.slot, facts.release.version

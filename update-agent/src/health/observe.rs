@@ -102,6 +102,17 @@ impl Machine {
         Ok(client.request(request)?)
     }
 
+    /// Starts a unit and waits until it is up.
+    ///
+    /// # Errors
+    /// PID 1 does not do it, or it does not come up.
+    pub fn start(&self, unit: &str) -> Result<()> {
+        match self.ask_manager(Request::Start { unit: unit.to_owned() })? {
+            Reply::Refused { message, .. } => bail!("PID 1 refuses to start {unit}: {message}"),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for a reboot; `why` is for the boot history.
     ///
     /// # Errors
