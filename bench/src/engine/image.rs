@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
     ("bench-base", &["bash", "coreutils", "perl", "ca-certificates"]),
     ("bench-python", &["python3", "git", "python3-numpy"]),
     ("bench-gcc", &["gcc", "g++"]),
-    ("bench-java", &["openjdk-21-jre-headless", "postgresql-17"]),
+    ("bench-java", &["openjdk-21-jre-headless"]),
 ];
 
 /// Builds it; some 390 MB of gzip.
