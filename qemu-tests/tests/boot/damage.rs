@@ -3,6 +3,9 @@
 use anyhow::{Result, ensure};
 use keelson_image_layout::slot_state::State;
 use keelson_image_layout::{Part, Reason, Slot};
+use keelson_os_build::qemu::{Disk, MachineSpec};
+use keelson_qemu_tests::registry::seed;
+use keelson_qemu_tests::ssh::{Keys, reachable};
 use keelson_qemu_tests::{DiskFile, Environment, Lab};
 
 use crate::healthy::settle;
@@ -25,9 +28,17 @@ fn refuses(environment: &Environment, name: &str, damage: impl Fn(&DiskFile, Slo
         let disk = lab.disk("system")?;
         let slot = settle(lab, &disk)?;
         damage(&disk, slot)?;
-        let guest = lab.boot("damaged", &disk, |_| ())?;
+        let keys = Keys::make(lab.directory())?;
+        let volume = seed(lab.directory(), "seed", &format!("schema = 1\n\n{}", keys.section()?))?;
+        let change = |spec: &mut MachineSpec| spec.disks.push(Disk::read_only(&volume, "seed"));
+        let (guest, client) = reachable(lab, "damaged", &disk, &keys, change)?;
         let up = guest.wait_up(0)?;
         ensure!(up.slot == slot.other(), "the damaged slot came up");
+        let (why, people) = client.why()?;
+        ensure!(
+            why["cause"] == "corruption" && people.contains("corruption"),
+            "{why:#}\n{people}"
+        );
         guest.power_off()?;
         let state = disk.slot_state()?.state;
         let record = state.slot(slot);

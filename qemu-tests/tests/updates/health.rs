@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use keelson_image_layout::{EntryName, Reason, Slot, State};
-use keelson_os_build::qemu::Disk;
+use keelson_os_build::qemu::{Disk, Forward, Protocol};
+use keelson_qemu_tests::fetch::free_port;
+use keelson_qemu_tests::ssh::{Client, Keys};
 use keelson_qemu_tests::{DiskFile, Environment, Guest, Lab, flavour, registry, staged};
 
 /// Version of the update.
@@ -46,14 +48,26 @@ pub fn kept(environment: &Environment) -> Result<()> {
 pub fn goes_back(environment: &Environment) -> Result<()> {
     Lab::run(environment, "update-goes-back", |lab| {
         let disk = lab.disk("system")?;
-        let guest = boot(lab, "before", &disk, &document("before", ""))?;
+        let keys = Keys::make(lab.directory())?;
+        let way_in = keys.section()?;
+        let guest = boot(lab, "before", &disk, &document("before", &way_in))?;
         let before = guest.wait_up(0)?;
         guest.wait_for(before.end, "keelson: committed")?;
         guest.power_off()?;
         let slot = staged::stage(&disk, &flavour::build_version(lab, NEWER)?)?;
         let update = "[update]\nhealth-for = \"5s\"\nhealth-within = \"20s\"\n\
                       [[update.probe]]\nname = \"nobody\"\ntcp = \"127.0.0.1:9\"\n";
-        let guest = boot(lab, "after", &disk, &document("after", update))?;
+        let port = free_port()?;
+        let after = document("after", &format!("{update}\n{way_in}"));
+        let volume = registry::seed(lab.directory(), "after", &after)?;
+        let guest = lab.boot("after", &disk, |spec| {
+            spec.disks.push(Disk::read_only(&volume, "seed"));
+            spec.forwards = Some(vec![Forward {
+                protocol: Protocol::Tcp,
+                host: port,
+                guest: 22,
+            }]);
+        })?;
         let up = guest.wait_up(0)?;
         ensure!((up.slot, up.version.as_str()) == (slot, NEWER), "{up:?} came up");
         let left = guest.wait_for(up.end, "keelson: given up")?;
@@ -65,6 +79,9 @@ pub fn goes_back(environment: &Environment) -> Result<()> {
             "{back:?} came up"
         );
         guest.wait_for(back.end, "keelson: committed")?;
+        let (why, people) = Client::trusting(&keys, &guest, left, port)?.0.why()?;
+        let named = people.contains("probe nobody: 127.0.0.1:9 takes no connection");
+        ensure!(why["cause"] == "failed-health" && named, "{why:#}\n{people}");
         guest.power_off()?;
         let record = staged::record(&disk, slot)?;
         ensure!(
