@@ -81,6 +81,63 @@ fn privileged_output_is_read_and_followed() {
 }
 
 #[test]
+fn privileged_output_is_chosen_by_number_and_time() {
+    let machine = machine();
+    let image = machine.image();
+    machine.docker_ok(&["pull", &image]);
+    machine.docker_ok(&["run", "-d", "--name", "talk", "--entrypoint", "say", &image, "hello"]);
+    for _ in 0..2 {
+        machine.docker_ok(&["stop", "talk"]);
+        machine.docker_ok(&["start", "talk"]);
+    }
+    let stamped = machine.docker_ok(&["logs", "-t", "talk"]);
+    let times: Vec<&str> = stamped
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|line| line.0)
+        .collect();
+    let [first, second, third] = times.as_slice() else {
+        panic!("three lines: {stamped}")
+    };
+    let chosen = |words: &[&str]| {
+        let words = [&["logs", "-t"], words, &["talk"]].concat();
+        let text = machine.docker_ok(&words);
+        let times: Vec<String> = text.lines().map(|line| line.replace(" hello", "")).collect();
+        times
+    };
+    assert_eq!(chosen(&["--tail", "2"]), [*second, *third]);
+    assert_eq!(chosen(&["--tail", "all"]).len(), 3);
+    assert_eq!(chosen(&["--since", second]), [*second, *third]);
+    assert_eq!(chosen(&["--until", second]), [*first, *second]);
+    assert_eq!(chosen(&["--since", second, "--until", second]), [*second]);
+    assert_eq!(chosen(&["--since", "10m", "--tail", "1"]), [*third]);
+    assert_eq!(chosen(&["--until", "10m"]), [""; 0]);
+}
+
+#[test]
+fn privileged_engine_and_images_describe_themselves() {
+    let machine = machine();
+    let image = machine.image();
+    machine.docker_ok(&["pull", &image]);
+    machine.docker_ok(&["run", "-d", "--name", "web", &image]);
+    let info = |format: &str| machine.docker_ok(&["info", "--format", format]);
+    assert_eq!(info("{{.Containers}} {{.ContainersRunning}} {{.Images}}"), "1 1 1");
+    assert_eq!(info("{{.OSType}} {{.Architecture}}"), "linux x86_64");
+    assert!(machine.docker_ok(&["info"]).contains("Server Version:"));
+    let inspect = |format: &str| machine.docker_ok(&["image", "inspect", "--format", format, &image]);
+    assert_eq!(inspect("{{index .RepoTags 0}}"), image);
+    assert_eq!(
+        inspect("{{.Os}}/{{.Architecture}} {{len .RootFS.Layers}}"),
+        "linux/amd64 1"
+    );
+    assert!(inspect("{{.Config.Env}}").contains("FROM=image"));
+    assert!(inspect("{{.Id}}").starts_with("sha256:"));
+    let absent = machine.docker_fails(&["image", "inspect", "nothing:1"]);
+    assert!(absent.contains("No such image"), "{absent}");
+    machine.docker_ok(&["rm", "-f", "web"]);
+}
+
+#[test]
 fn privileged_refusals_are_in_dockers_words() {
     let machine = machine();
     let image = machine.image();

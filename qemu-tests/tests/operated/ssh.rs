@@ -233,6 +233,10 @@ fn works(machine: &Reached, program: &Path, image: &str) -> Result<()> {
     );
     let state = docker(&["inspect", "--format", "{{.State.Status}} {{.Config.Image}}", "web"])?;
     ensure!(state.trim() == format!("running {image}"), "inspect: {state}");
+    let info = docker(&["info", "--format", "{{.OSType}} {{.ContainersRunning}} {{.Images}}"])?;
+    ensure!(info.trim() == "linux 1 1", "info: {info}");
+    let shown = docker(&["image", "inspect", "--format", "{{index .RepoTags 0}} {{.Os}}", image])?;
+    ensure!(shown.trim() == format!("{image} linux"), "image inspect: {shown}");
     follows(machine, program, image)?;
     docker(&["stop", "web"])?;
     docker(&["rm", "web"])?;
@@ -261,6 +265,20 @@ fn follows(machine: &Reached, program: &Path, image: &str) -> Result<()> {
     let mut lines = BufReader::new(follower.stdout.take().context("its output")?).lines();
     let line = lines.next().context("nothing is said")??;
     ensure!(line.contains("a word"), "logs -f: {line}");
+    let chosen = |words: &[&str]| docker(&[&["logs"], words, &["talker"]].concat());
+    let last = chosen(&["--tail", "1"])?;
+    ensure!(
+        last.lines().count() == 1 && last.contains("a word"),
+        "logs --tail: {last}"
+    );
+    ensure!(
+        chosen(&["--since", "10m"])?.contains("a word"),
+        "logs --since leaves out what was just said"
+    );
+    ensure!(
+        chosen(&["--until", "10m"])?.is_empty(),
+        "logs --until shows what was said later"
+    );
     docker(&["rm", "-f", "talker"])?;
     lines.for_each(drop);
     follower.wait()?;

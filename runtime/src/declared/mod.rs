@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::engine::action::{Action, Handle};
 use crate::engine::error::{EngineError, chain};
 use crate::engine::record::ContainerRecord;
-use crate::image::{PullOptions, Reference, Store, pull};
+use crate::image::{PullError, PullOptions, Reference, Store, pull};
 use crate::registries::{Publisher, Registries};
 use plan::{Declared, Step, decide_step, plan_declared, plan_removals};
 pub use progress::Progress;
@@ -211,8 +211,7 @@ impl Worker {
             ..PullOptions::default()
         };
         let pulled = pull(&self.images, &reference, &options).await;
-        let pulled =
-            pulled.map_err(|error| failure(FailedStep::Pull, format!("cannot pull {image}: {}", chain(&error))))?;
+        let pulled = pulled.map_err(|error| failure(FailedStep::Pull, said(image.as_str(), &error)))?;
         log::info!(image = image.as_str(), digest:% = pulled.digest; "image pulled");
         Ok(())
     }
@@ -227,6 +226,14 @@ fn failure(step: FailedStep, reason: String) -> Failure {
 }
 
 /// The engine would not make, start or remove it.
+/// What kept an image from being pulled, its name once.
+fn said(image: &str, error: &PullError) -> String {
+    match error {
+        PullError::Registry { .. } => chain(error),
+        _ => format!("cannot pull {image}: {}", chain(error)),
+    }
+}
+
 fn unable(error: &EngineError) -> Failure {
     failure(FailedStep::Start, chain(error))
 }
