@@ -144,7 +144,7 @@ fn find_file(archive: &mut impl Read, wanted: &str) -> io::Result<Option<Vec<u8>
 }
 
 #[cfg(test)]
-#[path = "../tests/support/entry.rs"]
+#[path = "entry_release_example.rs"]
 mod example;
 
 #[cfg(test)]

@@ -259,7 +259,7 @@ mod tests {
         assert!(text(&tree, "usr/lib/modules/6.12/modules.dep").starts_with("kernel/fs/x.ko:"));
         assert_eq!(text(&tree, "usr/share/ca-certificates/ca-certificates.crt"), "A\nB\n");
         assert_eq!(text(&tree, "usr/sbin/modprobe"), "../bin/keelson-init");
-        assert_eq!(text(&tree, "usr/share/keelson/update/root.json"), "{}");
+        assert_eq!(text(&tree, "usr/share/keelson/update/root.json"), "{\"a\":1}");
         assert!(text(&tree, "usr/share/keelson/etc/passwd").starts_with("root:x:0:0:"));
         for folder in ["dev", "etc", "proc", "run", "state", "sys", "tmp", "var"] {
             assert!(has(&tree, folder), "{folder}");

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use keelson_qemu_tests::segment::Segment;
 use keelson_qemu_tests::{Environment, Lab, journal};
 
-use keelson_qemu_tests::provisioned::{AS_HOST, with_probe};
+use keelson_qemu_tests::fetch::until;
+use keelson_qemu_tests::provisioned::{AS_HOST, FIRST_ANSWER, with_probe};
 
 /// A program of the system as it runs: unit, user, effective capabilities, no_new_privs, whether it has a filter.
 struct Row {
@@ -81,6 +82,9 @@ const TABLE: &[Row] = &[
 const SSH_OPEN: &str =
     "[ssh]\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAzKfjUkBvcDtpZDPDM4dFT+PX8QgvTzKacsDX322N2\"]";
 
+/// A repository, so that the update agent runs too. Nobody answers there.
+const UPDATED: &str = "[update]\naddress = \"https://192.0.2.1/updates\"";
+
 /// A line of the probe: the unit of the process, and what it may.
 struct Process<'a> {
     unit: &'a str,
@@ -107,8 +111,20 @@ fn parse(line: &str) -> Option<Process<'_>> {
 
 pub fn table(environment: &Environment) -> Result<()> {
     Lab::run(environment, "posture", |lab| {
-        let machine = with_probe(lab, &format!("{AS_HOST}\n\n{SSH_OPEN}"))?;
-        let listing = machine.ask("/processes")?;
+        let machine = with_probe(lab, &format!("{AS_HOST}\n\n{SSH_OPEN}\n\n{UPDATED}"))?;
+        // The update agent comes last: the running slot has to be committed first.
+        let agent = |listing: &String| {
+            listing
+                .lines()
+                .filter_map(parse)
+                .any(|process| process.unit == "update")
+        };
+        let listing = until(
+            "the start of the update agent",
+            FIRST_ANSWER,
+            || machine.ask("/processes"),
+            agent,
+        )?;
         eprintln!("{listing}");
         let processes: Vec<Process<'_>> = listing.lines().filter_map(parse).collect();
         for process in &processes {

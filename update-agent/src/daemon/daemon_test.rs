@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::health::Machine;
 
-#[path = "../../../crates/slot-store/tests/support/entry.rs"]
+#[path = "../../../crates/slot-store/src/entry_release_example.rs"]
 mod entry;
 #[path = "key_events_test.rs"]
 mod key_events;
