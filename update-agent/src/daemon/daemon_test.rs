@@ -287,6 +287,8 @@ fn what_stands_in_the_way_is_told() {
     let scene = Scene::new(5 << 20, 1 << 20);
     let new = content("2.0.0", 5 << 20, 1 << 20);
     scene.release(&new);
+    // From the start: an agent that may apply would have done so by the first question.
+    scene.document(r#""apply":"manual""#);
     let world = scene.world();
     run(&world, async |operator| {
         for (document, expected) in [
