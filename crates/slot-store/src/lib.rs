@@ -17,7 +17,7 @@ pub mod update;
 
 pub use entries::{Plan, plan_entry, wanted_entry};
 pub use esp::{Esp, EspError};
-pub use glance::entries_agree;
+pub use glance::{entries_agree, entry_names, read_entry};
 pub use record::{RecordError, RecordStore};
 pub use resume::{Obstacle, Resume};
 pub use root::{RootWriter, SealedRoot};

@@ -190,7 +190,7 @@ impl System {
     }
 
     fn say_boot_complete(&self) {
-        if let Err(error) = std::fs::write(paths::BOOT_COMPLETE, "") {
+        if let Err(error) = std::fs::write(self.options.boot_complete(), "") {
             log::warn!("no sign of the complete boot is left: {error}");
         }
         let after = turn::now().as_secs_f64();

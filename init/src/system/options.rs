@@ -114,6 +114,12 @@ impl Options {
         self.run.join("shutting-down")
     }
 
+    /// Exists from the moment the boot is complete.
+    #[must_use]
+    pub fn boot_complete(&self) -> PathBuf {
+        self.run.join("boot-complete")
+    }
+
     /// The notify socket.
     #[must_use]
     pub fn notify(&self) -> PathBuf {

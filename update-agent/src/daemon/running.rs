@@ -2,18 +2,21 @@
 //! from the EFI system partition, which is mounted as long as this lives and the entry was asked for.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use keelson_image_layout::Slot;
 use keelson_payload::{Digest, PartName, Window};
-use keelson_slot_store::Esp;
 use keelson_slot_store::entries::belongs_to;
+use keelson_slot_store::{Esp, read_entry};
 use sha2::{Digest as _, Sha256};
 
 use crate::transfer::Running;
+
+/// Largest boot entry that is read at once, of the 48 MiB that the agent may take.
+const ENTRY_MOST: usize = 32 << 20;
 
 /// The running release.
 #[derive(Debug)]
@@ -61,27 +64,25 @@ impl Running for RunningRelease {
     }
 }
 
-/// The digest of the running boot entry.
+/// The digest of the running boot entry, without mounting anything: every look for updates asks for it.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn entry_digest(esp: &Path, slot: Slot) -> io::Result<Digest> {
-    let (mut file, _mount) = open_entry(esp, slot)?;
-    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(Digest(hasher.finalize().into())),
-            count => hasher.update(piece.get(..count).unwrap_or_default()),
-        }
-    }
+    let entry = read_entry(esp, slot, ENTRY_MOST)?.ok_or_else(|| no_entry(slot))?;
+    Ok(Digest(Sha256::digest(&entry).into()))
+}
+
+fn no_entry(slot: Slot) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("slot {slot} has no boot entry"))
 }
 
 /// The file comes first, so that it is closed before the mount goes.
 fn open_entry(esp: &Path, slot: Slot) -> io::Result<(File, Esp)> {
     let esp = Esp::open(esp).map_err(io::Error::other)?;
     let names = esp.names().map_err(io::Error::other)?;
-    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("slot {slot} has no boot entry"));
-    let name = names.iter().find(|name| belongs_to(name, slot)).ok_or_else(missing)?;
+    let name = names.iter().find(|name| belongs_to(name, slot));
+    let name = name.ok_or_else(|| no_entry(slot))?;
     let file = esp.read(name).map_err(io::Error::other)?;
     Ok((file, esp))
 }

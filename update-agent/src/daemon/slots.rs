@@ -5,7 +5,7 @@ use keelson_image_layout::slot_state::Found as Read;
 use keelson_image_layout::slot_state::update::forget_staged;
 use keelson_image_layout::{EntryName, RootHash, Slot, SlotState, State};
 use keelson_slot_store::entries::belongs_to;
-use keelson_slot_store::{Esp, Places, RecordStore};
+use keelson_slot_store::{Places, RecordStore, entry_names};
 
 use super::world::World;
 use crate::agent::Found;
@@ -68,9 +68,7 @@ fn is_staged(state: &SlotState, running: Slot, root_hash: RootHash) -> bool {
 }
 
 fn is_used_up(places: &Places, slot: Slot) -> Result<bool> {
-    let names = Esp::open(&places.esp)
-        .and_then(|esp| esp.names())
-        .context("read the boot entries")?;
+    let names = entry_names(&places.esp).context("read the boot entries")?;
     let entry = names.iter().find(|name| belongs_to(name, slot));
     Ok(entry.is_none_or(|name| EntryName::parse(name).is_ok_and(|name| name.is_bad())))
 }
