@@ -225,7 +225,6 @@ fn failure(step: FailedStep, reason: String) -> Failure {
     Failure { step, reason }
 }
 
-/// The engine would not make, start or remove it.
 /// What kept an image from being pulled, its name once.
 fn said(image: &str, error: &PullError) -> String {
     match error {
@@ -234,6 +233,7 @@ fn said(image: &str, error: &PullError) -> String {
     }
 }
 
+/// The engine would not make, start or remove it.
 fn unable(error: &EngineError) -> Failure {
     failure(FailedStep::Start, chain(error))
 }
